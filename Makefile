@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types recipes bench docs clean
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/.bench: .venv/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	touch $@
+
+demo: .venv/.installed  ## learn 3s -> 8s and digits by class; writes demo/*/report.html
+	$(BIN)/python examples/demo.py
+
+test: .venv/.installed  ## the whole test suite, in parallel
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed
+	$(BIN)/pyright
+
+recipes: .venv/.installed  ## run every recipe at its small size; record what was measured
+	$(BIN)/pushforward recipe run --all --record
+
+docs: .venv/.installed  ## regenerate the generated pages
+	$(BIN)/python -m pushforward.docs
+
+bench: .venv/.bench  ## side by side with the peers, in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist demo runs

@@ -1,0 +1,65 @@
+"""`python -m benchmarks [NAME...]`: run benchmarks, save what they measured, write the page."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from benchmarks import coupling, quality, sampling, training_step
+from benchmarks.page import PAGE, page
+from benchmarks.results import RESULTS, save
+from benchmarks.settings import Benchmark, Rows, Settings
+from pushforward.atomic import atomic_path
+
+__all__ = ["BENCHMARKS", "main"]
+
+BENCHMARKS = [module.BENCHMARK for module in (training_step, coupling, sampling, quality)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the named benchmarks, all by default; `table` only writes the page."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    settings = Settings(options.rounds, options.steps, tuple(options.seeds), options.smoke)
+    for benchmark in BENCHMARKS:
+        if benchmark.name in options.names:
+            _run(benchmark, settings, options.results)
+    with atomic_path(options.page) as temporary:
+        temporary.write_text(page(BENCHMARKS, options.results))
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = [benchmark.name for benchmark in BENCHMARKS]
+
+    def known(name: str) -> str:
+        if name not in (*names, "table"):
+            raise argparse.ArgumentTypeError(f"no benchmark is called {name!r}: wanted {', '.join(names)} or table")
+        return name
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", type=known, default=names, metavar="NAME", help=f"{', '.join(names)}; or table")
+    parser.add_argument("--rounds", type=int, default=Settings.rounds, help="interleaved rounds of a timing")
+    parser.add_argument("--steps", type=int, default=Settings.steps, help="training steps where quality is compared")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(Settings.seeds), help="training seeds where quality is compared")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs; needs --results and --page elsewhere")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the saved results")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
+    return parser
+
+
+def _run(benchmark: Benchmark, settings: Settings, folder: Path) -> None:
+    print(f"{benchmark.name}: {benchmark.question}", flush=True)
+    start, last = time.perf_counter(), []
+
+    def keep(rows: Rows) -> None:
+        last[:] = rows
+        save(benchmark.name, settings, rows, folder)
+
+    benchmark.run(settings, keep)
+    print(f"\n{benchmark.markdown(last)}\n{time.perf_counter() - start:.0f} s\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

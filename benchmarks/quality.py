@@ -1,0 +1,155 @@
+"""How close does a trained flow come to its target, at how many evaluations?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from benchmarks import peers
+from benchmarks.markdown import mean_and_deviation, table
+from benchmarks.problems import measures
+from benchmarks.settings import Benchmark, Rows, Settings
+from pushforward.conditions import Condition
+from pushforward.contracts import Coupling
+from pushforward.couplings import Independent, MinibatchOT
+from pushforward.maps import FlowTransport
+from pushforward.metrics import path_energy, wasserstein2
+from pushforward.networks import MLP, Field
+from pushforward.paths import Affine
+from pushforward.solvers import FixedStep
+from pushforward.training import Trainer, fit
+from torch import Tensor, nn
+
+__all__ = ["BENCHMARK"]
+
+EVALUATIONS = (1, 2, 4, 8, 100)
+DRAWS = 2
+Train: TypeAlias = Callable[[int, int], FlowTransport]
+"""`(seed, steps) -> transport`"""
+
+
+def ours(coupling: Coupling, pool: int = 1) -> Train:
+    """`fit` with its defaults, but for the coupling."""
+
+    def train(seed: int, steps: int) -> FlowTransport:
+        trainer = Trainer(steps=steps, batch_size=256, pool=pool, device="cpu")
+        return fit(*measures(2), network=MLP(width=256, depth=3), coupling=coupling, trainer=trainer, seed=seed, show_progress=False)
+
+    return train
+
+
+def torchcfm(exact: bool) -> Train:
+    """The loop of TorchCFM's examples: their network and flow matcher, Adam at a constant rate, the last iterate."""
+
+    def train(seed: int, steps: int) -> FlowTransport:
+        torch.manual_seed(seed)
+        network, sample = _SideBySide(peers.torchcfm_mlp()), peers.matcher(exact)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        source, target = measures(2)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            t, x, v = sample(source.sample(256), target.sample(256))
+            (network(x, t) - v).square().mean().backward()
+            optimizer.step()
+        return FlowTransport(Field(network, Affine(), (2,), {})).eval()
+
+    return train
+
+
+class _SideBySide(nn.Module):
+    """TorchCFM's networks take x and t in one tensor."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        return self.network(torch.cat([x, t[:, None]], 1))
+
+
+def contenders() -> dict[str, Train]:
+    """Every way of training, the peer's beside ours."""
+    found = {
+        "pushforward, independent": ours(Independent()),
+        "pushforward, OT": ours(MinibatchOT()),
+        "pushforward, OT over 4 batches": ours(MinibatchOT(method="auto"), pool=4),
+        "pushforward, OT over 16 batches": ours(MinibatchOT(method="auto"), pool=16),
+    }
+    if peers.installed("torchcfm"):
+        found |= {"torchcfm, I-CFM": torchcfm(exact=False), "torchcfm, OT-CFM": torchcfm(exact=True)}
+    return found
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Two fixed draws of source, target and fresh target, on which every model is judged."""
+
+    draws: list[tuple[Tensor, Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, points: int) -> Evaluation:
+        """Draw them."""
+        generator = torch.Generator().manual_seed(12345)
+        source, target = measures(2)
+        sample = lambda measure: measure.sample(points, generator=generator)  # noqa: E731
+        return cls([(sample(source), sample(target), sample(target)) for _ in range(DRAWS)])
+
+    def floor(self) -> dict[str, float]:
+        """Return W2 of target to target, and its square from source to target: the least energy that paths can have."""
+        pairs = [(wasserstein2(fresh, target), wasserstein2(x0, target)) for x0, target, fresh in self.draws]
+        floor, distance = (float(torch.stack(values).mean()) for values in zip(*pairs, strict=True))
+        return {"floor": floor, "squared_distance": distance**2}
+
+    @torch.no_grad()
+    def judge(self, transport: FlowTransport) -> dict[str, object]:
+        """Return W2 after Euler with each number of evaluations, and the energy of the finest paths."""
+        distances = {
+            count: sum(float(wasserstein2(self._push(transport, x0, count), target)) for x0, target, _ in self.draws) / DRAWS
+            for count in EVALUATIONS
+        }
+        nodes = torch.linspace(0, 1, 101)
+        solution = transport.trajectory(self.draws[0][0], times=nodes, solver=FixedStep("euler", 100))
+        assert solution.path is not None
+        return {"w2": {str(count): value for count, value in distances.items()}, "energy": float(path_energy(solution.path, nodes))}
+
+    @staticmethod
+    def _push(transport: FlowTransport, x0: Tensor, count: int) -> Tensor:
+        return transport.push(x0, steps=count, method="euler")
+
+
+def run(settings: Settings, save: Callable[[Rows], None]) -> None:
+    """Train and judge every contender from every seed, one seed after the other."""
+    steps = 5 if settings.smoke else settings.steps
+    evaluation = Evaluation.of(40 if settings.smoke else 2000)
+    rows: Rows = [{"name": "data"} | evaluation.floor()]
+    for seed in settings.seeds:
+        for name, train in contenders().items():
+            start = time.process_time()
+            transport = train(seed, steps)
+            spent = time.process_time() - start
+            rows.append({"name": name, "seed": seed, "steps": steps, "training_cpu_seconds": spent} | evaluation.judge(transport))
+            save(rows)
+
+
+def markdown(rows: Rows) -> str:
+    """Return the table over seeds, with the floor below."""
+    data, *models = rows
+    names = list(dict.fromkeys(row["name"] for row in models))
+    header = ["W2 after Euler steps", *map(str, EVALUATIONS), "path energy", "training, CPU"]
+    return table(header, [_line(name, [row for row in models if row["name"] == name], models) for name in names]) + (
+        f"\nTarget against target: W2 = {data['floor']:.3f}. "
+        f"Squared W2 from source to target, the least energy that paths can have: {data['squared_distance']:.2f}.\n"
+    )
+
+
+def _line(name: str, rows: Rows, models: Rows) -> list[str]:
+    cheapest = min(row["training_cpu_seconds"] for row in models)
+    distances = [mean_and_deviation([row["w2"][str(count)] for row in rows]) for count in EVALUATIONS]
+    seconds = sum(row["training_cpu_seconds"] for row in rows) / len(rows)
+    return [name, *distances, mean_and_deviation([row["energy"] for row in rows]), f"{seconds / cheapest:.1f}x"]
+
+
+BENCHMARK = Benchmark("quality", "How close does a trained flow come to its target, at how many evaluations?", run, markdown)

@@ -1,0 +1,124 @@
+"""How good a transport is: every metric beside its floor, quality against evaluations, and what its paths cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.conditions import decode
+from pushforward.errors import InputError
+from pushforward.maps.flow import FlowTransport
+from pushforward.measures import Measure, Samples
+from pushforward.metrics import EnergyDistance, Metric, Score, SlicedWasserstein2, Wasserstein2, format_scores, path_energy, score, straightness
+from pushforward.solvers import FixedStep
+
+__all__ = ["Evaluation", "default_metrics", "evaluate"]
+
+
+def default_metrics() -> tuple[Metric, ...]:
+    """Exact W2, sliced W2 and the energy distance."""
+    return (Wasserstein2(), SlicedWasserstein2(), EnergyDistance())
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    `scores` are measured with the transport's own solver, `curves[metric]` with a fixed-step method, as `(evaluations, value)`. `paths` holds
+    the energy, the straightness and the transport cost of the flow's paths; `likelihood` the mean negative log-likelihood of the target in
+    nats, the floor being that of the target's own density where it is known.
+    """
+
+    rows: int
+    evaluations: int
+    scores: list[Score]
+    curves: dict[str, list[tuple[int, float]]]
+    paths: dict[str, float]
+    likelihood: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Evaluation:
+        """Rebuild from `to_dict`."""
+        scores = [Score(**item) for item in values["scores"]]
+        curves = {name: [(int(n), float(v)) for n, v in points] for name, points in values["curves"].items()}
+        return cls(values["rows"], values["evaluations"], scores, curves, values["paths"], values["likelihood"])
+
+    def format(self) -> str:
+        """Return a readable table."""
+        lines = [f"{self.rows} rows, {self.evaluations} evaluations of the network", "", format_scores(self.scores), ""]
+        for name, points in self.curves.items():
+            lines.append(f"{name} against evaluations: " + "  ".join(f"{n}: {value:.3g}" for n, value in points))
+        lines += [f"{name}: {value:.4g}" for name, value in (self.paths | self.likelihood).items()]
+        return "\n".join(lines)
+
+
+def evaluate(
+    transport: FlowTransport, source: Measure, target: Measure, *, metrics: Sequence[Metric] | None = None, rows: int = 2000,
+    steps: Sequence[int] = (1, 2, 4, 8, 100), method: str = "euler", likelihood_rows: int = 200, seed: int = 0,
+) -> Evaluation:
+    """Push `rows` source points and compare them with the target's.
+
+    Conditions are those of the target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those
+    where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
+    """  # fmt: skip
+    rows = min(rows, _available(target) // 2)
+    if rows < 1:
+        raise InputError("the target has fewer than two rows: nothing can be compared")
+    x0, aimed, fresh = (measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1)))
+    condition = None if aimed.condition is None else decode(aimed.condition, transport.field.schema)
+    metrics = default_metrics() if metrics is None else metrics
+    solution = transport.trajectory(x0.x, condition, times=101)
+    scores = score(metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed)
+    curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in metrics}
+    for count in steps:
+        with torch.no_grad():
+            pushed = transport.solve(x0.x, condition, solver=FixedStep(method, count))  # type: ignore[arg-type]
+        for item in score(metrics, pushed.x, aimed.x.to(pushed.x), fresh.x.to(pushed.x), seed=seed):
+            curves[item.name].append((pushed.evaluations, item.value))
+    return Evaluation(
+        rows, solution.evaluations, scores, curves, _paths(solution.path, solution.nodes),
+        _likelihood(transport, target, aimed, condition, likelihood_rows, seed),
+    )  # fmt: skip
+
+
+def _available(target: Measure) -> int:
+    return len(target) if hasattr(target, "__len__") else 1 << 30  # type: ignore[arg-type]
+
+
+def _paths(path: Tensor | None, nodes: Tensor | None) -> dict[str, float]:
+    if path is None or nodes is None:
+        return {}
+    cost = (path[-1] - path[0]).flatten(1).square().sum(1).mean()
+    nodes = nodes.to(path)
+    return {
+        "path energy": float(path_energy(path, nodes)),
+        "straightness": float(straightness(path, nodes)),
+        "transport cost": float(cost),
+    }
+
+
+def _likelihood(transport: FlowTransport, target: Measure, aimed: Samples, condition: Any, rows: int, seed: int) -> dict[str, float]:
+    """Mean negative log-likelihood of some target rows, where the source has a density; Hutchinson's estimate above 32 dimensions."""
+    if transport.source is None or rows == 0:
+        return {}
+    points = aimed.x[:rows]
+    some = None if condition is None else {name: column[:rows] for name, column in condition.items()}
+    probes = None if points[0].numel() <= 32 else 4
+    try:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            found = {"negative log-likelihood": -float(transport.log_prob(points, some, probes=probes, generator=generator).mean())}
+    except NotImplementedError:  # a source without a density, such as a toy
+        return {}
+    try:
+        return found | {"negative log-likelihood, floor": -float(target.log_prob(points).mean())}
+    except NotImplementedError:
+        return found

@@ -1,0 +1,56 @@
+"""Measures: what can be sampled, from files, from closed forms and from the toy problems of the field."""
+
+from pushforward.measures.as_measure import as_measure
+from pushforward.measures.digits import digits
+from pushforward.measures.empirical import Empirical
+from pushforward.measures.files import read
+from pushforward.measures.gaussian import Gaussian
+from pushforward.measures.measure import Measure, Samples
+from pushforward.measures.mixture import GaussianMixture
+from pushforward.measures.named import named_measures
+from pushforward.measures.oracle import AffineOracle
+from pushforward.measures.student_t import StudentT
+from pushforward.measures.toys import (
+    TOYS,
+    Checkerboard,
+    Circles,
+    MoonsSklearn,
+    MoonsTorchdyn,
+    Pinwheel,
+    SCurve,
+    Spirals,
+    eight_gaussians,
+    eight_gaussians_torchcfm,
+    gaussians_on_circle,
+    ring,
+    two_gaussians,
+)
+from pushforward.measures.write import write_samples
+
+__all__ = [
+    "TOYS",
+    "AffineOracle",
+    "Checkerboard",
+    "Circles",
+    "Empirical",
+    "Gaussian",
+    "GaussianMixture",
+    "Measure",
+    "MoonsSklearn",
+    "MoonsTorchdyn",
+    "Pinwheel",
+    "SCurve",
+    "Samples",
+    "Spirals",
+    "StudentT",
+    "as_measure",
+    "digits",
+    "eight_gaussians",
+    "eight_gaussians_torchcfm",
+    "gaussians_on_circle",
+    "named_measures",
+    "read",
+    "ring",
+    "two_gaussians",
+    "write_samples",
+]

@@ -1,0 +1,9 @@
+"""Discrete optimal transport: one function, `solve`, and the plan that it returns."""
+
+from pushforward.ot.entropic_plan import EntropicPlan
+from pushforward.ot.plan import Plan
+from pushforward.ot.problem import Problem
+from pushforward.ot.solve import Method, solve
+from pushforward.ot.sparse_plan import SparsePlan
+
+__all__ = ["EntropicPlan", "Method", "Plan", "Problem", "SparsePlan", "solve"]

@@ -1,0 +1,102 @@
+"""Running recipes: every experiment with every seed, medians, and each claim beside what was measured."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pushforward.atomic import atomic_path
+from pushforward.configuration import find_class
+from pushforward.errors import InputError
+from pushforward.recipes.experiment import Experiment
+from pushforward.recipes.recipe import Expectation, Recipe
+
+__all__ = ["Claim", "Result", "experiments_of", "run_recipe"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An expectation with its verdict: `met`, `missed`, or `known miss`; `measured` is the median, `low` and `high` the range over seeds."""
+
+    expectation: Expectation
+    measured: float
+    bound: float
+    low: float
+    high: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of a recipe measured: every figure of every experiment by seed, and the claims."""
+
+    recipe: str
+    date: str
+    seeds: tuple[int, ...]
+    figures: dict[str, list[float]]
+    claims: tuple[Claim, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no claim was missed beyond those known."""
+        return all(claim.verdict != "missed" for claim in self.claims)
+
+    def save(self, directory: Path) -> Path:
+        """Write `NAME.json`, from which the table of systems is made."""
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{self.recipe}.json"
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read what `save` wrote."""
+        values: dict[str, Any] = json.loads(path.read_text())
+        claims = tuple(Claim(**{**item, "expectation": Expectation(**item["expectation"])}) for item in values.pop("claims"))
+        return cls(claims=claims, **values)
+
+
+def run_recipe(recipe: Recipe, *, seeds: tuple[int, ...] | None = None, tell: Callable[[str], None] = lambda line: None) -> Result:
+    """Run every experiment of `recipe` with every seed and judge its claims by the medians.
+
+    `tell` receives a line as each experiment ends. Raises `InputError` for a recipe that names unknown pieces or figures.
+    """
+    seeds = recipe.seeds if seeds is None else seeds
+    experiments = experiments_of(recipe)
+    figures: dict[str, list[float]] = {}
+    for name, experiment in experiments.items():
+        for seed in seeds:
+            for figure, value in experiment.run(seed).items():
+                figures.setdefault(f"{name}/{figure}", []).append(value)
+        tell(f"{recipe.name}: {name} done ({len(seeds)} seeds)")
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    claims = tuple(_judge(expectation, medians, figures) for expectation in recipe.expect)
+    return Result(recipe.name, datetime.date.today().isoformat(), seeds, figures, claims)
+
+
+def experiments_of(recipe: Recipe) -> dict[str, Experiment]:
+    """Build the experiments of a recipe by name. Raises `InputError` for unknown classes or options."""
+    return {name: _experiment(name, spec) for name, spec in recipe.experiments.items()}
+
+
+def _experiment(name: str, spec: dict[str, Any]) -> Experiment:
+    cls = find_class(spec["class_path"])
+    if not issubclass(cls, Experiment):
+        raise InputError(f"experiment {name!r} is a {cls.__name__}, wanted an Experiment")
+    try:
+        return cls(**spec.get("init_args", {}))  # descriptions inside stay descriptions: each run builds its own pieces
+    except TypeError as error:
+        raise InputError(f"experiment {name!r}: {error}") from error
+
+
+def _judge(expectation: Expectation, medians: dict[str, float], figures: dict[str, list[float]]) -> Claim:
+    held = expectation.holds(medians)
+    verdict = "met" if held else "known miss" if expectation.known_miss else "missed"
+    values = figures[expectation.value]
+    return Claim(expectation, medians[expectation.value], expectation.bound(medians), min(values), max(values), verdict)

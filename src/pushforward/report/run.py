@@ -1,0 +1,167 @@
+"""From a run directory to what is said about it: its evaluation and its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.atomic import atomic_path
+from pushforward.citations import cite
+from pushforward.conditions import decode
+from pushforward.configuration import build
+from pushforward.errors import InputError
+from pushforward.maps import Evaluation, FlowTransport, evaluate, load
+from pushforward.measures import Measure, as_measure
+from pushforward.report.data import QualityCurve, ReportData
+from pushforward.report.page import write_report
+from pushforward.training import read_config, read_history
+
+__all__ = ["evaluate_run", "report_run"]
+
+PATHS, FRAMES = 300, 41
+
+
+def evaluate_run(
+    directory: str | Path, *, source: str | None = None, target: str | None = None, rows: int = 2000,
+    steps: Sequence[int] = (1, 2, 4, 8, 100), method: str = "euler", seed: int = 0, device: str = "cpu",
+) -> Evaluation:
+    """Evaluate the transport of a run, on the data it was fitted to or on another `source` and `target`, and keep the result.
+
+    `evaluation.json` in the run says what was measured on what. Arguments are those of `pushforward.maps.evaluate`. Raises `InputError` for a
+    directory without a transport, and where the run does not say what its data were.
+    """  # fmt: skip
+    run = _Run(Path(directory), source, target, device)
+    measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": method, "seed": seed}
+    found = evaluate(run.transport, *run.measures, rows=rows, steps=steps, method=method, seed=seed)
+    with atomic_path(run.evaluation_file) as temporary:
+        temporary.write_text(json.dumps(measured | found.to_dict(), indent=1) + "\n")
+    return found
+
+
+def report_run(
+    directory: str | Path, output: str | Path | None = None, *, source: str | None = None, target: str | None = None,
+    rows: int = 2000, seed: int = 0, device: str = "cpu",
+) -> Path:
+    """Write the report of a run, `report.html` inside it unless `output` names another file, and return its path.
+
+    The evaluation is the one that the run holds, if it is of these data and not older than the weights; otherwise it is made first. Raises
+    `InputError` as `evaluate_run` does.
+    """  # fmt: skip
+    run = _Run(Path(directory), source, target, device)
+    if not run.is_evaluated(seed):
+        evaluate_run(directory, source=source, target=target, rows=rows, seed=seed, device=device)
+    return write_report(run.report(seed), run.directory / "report.html" if output is None else output)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run directory, opened; `source` and `target` replace those of its configuration."""
+
+    directory: Path
+    source: str | None
+    target: str | None
+    device: str
+
+    @cached_property
+    def transport(self) -> FlowTransport:
+        return load(self.directory, device=self.device)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration; empty for a transport that was saved without one, when both sides are given."""
+        known = self.source is not None and self.target is not None
+        return {} if known and not (self.directory / "config.yaml").exists() else read_config(self.directory)
+
+    @property
+    def sides(self) -> tuple[Any, Any]:
+        return self.source or self.config.get("source"), self.target or self.config.get("target")
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.directory / "evaluation.json"
+
+    @cached_property
+    def measures(self) -> tuple[Measure, Measure]:
+        for name, value in zip(("source", "target"), self.sides, strict=True):
+            if not isinstance(value, str) or value.startswith("<"):
+                raise InputError(f"{self.directory} does not say what its {name} was (got {value}): give --{name}, a file or a named measure")
+        source, target = self.sides
+        columns = tuple(self.transport.field.schema)
+        if target == "gaussian":
+            measure = as_measure(source)
+            return measure, as_measure(target, like=measure)
+        measure = as_measure(target, condition=columns)
+        return as_measure(source, like=measure), measure
+
+    def is_evaluated(self, seed: int) -> bool:
+        """Whether the run holds an evaluation of its present weights on these data."""
+        weights = self.directory / "weights.safetensors"
+        if not self.evaluation_file.exists() or not weights.exists() or self.evaluation_file.stat().st_mtime < weights.stat().st_mtime:
+            return False
+        values = self._evaluation_values()
+        return [values.get(name) for name in ("source", "target", "seed")] == [*self.sides, seed]
+
+    def _evaluation_values(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.evaluation_file.read_text())
+        except ValueError as error:
+            raise InputError(f"{self.evaluation_file} is damaged: delete it, or run evaluate again") from error
+
+    def report(self, seed: int) -> ReportData:
+        """Push the points that were evaluated and gather everything that the page shows."""
+        values = self._evaluation_values()
+        found = Evaluation.from_dict(values)
+        source, target = self.measures
+        x0, aimed = source.block(0, found.rows, seed=seed).x, target.block(0, found.rows, seed=seed)
+        schema = self.transport.field.schema
+        condition = None if aimed.condition is None else decode(aimed.condition, schema)
+        with torch.no_grad():
+            pushed = self.transport.solve(x0, condition).x
+        some = None if condition is None else {name: column[:PATHS] for name, column in condition.items()}
+        moved = self.transport.trajectory(x0[:PATHS], some, times=FRAMES)
+        labels = next((list(map(str, condition[name])) for name in schema if schema[name].categories), None) if condition else None
+        return ReportData(
+            title=f"{self.sides[0]} → {self.sides[1]}", summary=self._summary(found), source=x0, target=aimed.x, pushed=pushed.cpu(),
+            labels=labels, trajectory=None if moved.path is None else moved.path.cpu(), times=moved.nodes,
+            losses=read_history(self.directory / "metrics.jsonl"), quality=_curves(found, values["method"]),
+            floors={score.name: score.floor for score in found.scores}, scores=found.scores, config=self.config,
+            bibtex=cite(self.transport, *self._pieces()), image_range=_range(aimed.x),
+        )  # fmt: skip
+
+    def _summary(self, found: Evaluation) -> dict[str, str]:
+        best = {score.name: f"{score.value:.3g} (floor {score.floor:.3g})" for score in found.scores[:1]}
+        steps = {"training steps": f"{self.config['trainer']['steps']:,}"} if "trainer" in self.config else {}
+        parameters = sum(parameter.numel() for parameter in self.transport.field.parameters())
+        facts = best | {"evaluations": str(found.evaluations)} | steps | {"parameters": f"{parameters:,}", "rows compared": f"{found.rows:,}"}
+        return facts | {name: f"{value:.4g}" for name, value in (found.paths | found.likelihood).items()}
+
+    def _pieces(self) -> list[Any]:
+        """The pieces that the transport does not hold itself; one from a module of the user's own has nothing to cite here."""
+        pieces = []
+        for name in ("coupling", "objective"):
+            try:
+                pieces.append(build(self.config.get(name)))
+            except InputError:
+                continue
+        return pieces
+
+
+def _curves(found: Evaluation, method: str) -> list[QualityCurve]:
+    return [
+        QualityCurve(method, [count for count, _ in points], [value for _, value in points], metric)
+        for metric, points in found.curves.items()
+        if points
+    ]
+
+
+def _range(images: Tensor) -> tuple[float, float]:
+    """What is shown as black and white: the range of the target."""
+    low, high = float(images.min()), float(images.max())
+    return (low, high) if high > low else (low, low + 1)

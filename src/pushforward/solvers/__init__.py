@@ -1,0 +1,31 @@
+"""Solvers: carry points along a field in time, and compute the density of where they arrive."""
+
+from pushforward.solvers.diffusion import Bump, Constant, Diffusion, Proportional, Vanishing
+from pushforward.solvers.divergence import divergence, rademacher
+from pushforward.solvers.dormand_prince import Control, integrate_adaptive
+from pushforward.solvers.grid import (
+    Cosine,
+    Explicit,
+    FromFile,
+    Grid,
+    GridRule,
+    Karras,
+    LogitNormalQuantiles,
+    Piecewise,
+    Shifted,
+    Uniform,
+)
+from pushforward.solvers.integrate import Hook, Solution, Stepper, integrate
+from pushforward.solvers.likelihood import Density, log_density
+from pushforward.solvers.multistep import AdamsBashforth2
+from pushforward.solvers.runge_kutta import TABLEAUS, RungeKutta, Tableau
+from pushforward.solvers.solver import SDE, DormandPrince, FixedStep, Solver, choose_solver
+from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
+from pushforward.solvers.velocity import DriftField, Velocity
+
+__all__ = [
+    "SDE", "TABLEAUS", "AdamsBashforth2", "Bump", "Constant", "Control", "Cosine", "Density", "Diffusion", "DormandPrince", "DriftField",
+    "EulerMaruyama", "Explicit", "FixedStep", "FromFile", "Grid", "GridRule", "Hook", "Karras", "LogitNormalQuantiles", "Piecewise",
+    "Proportional", "RungeKutta", "Shifted", "Solution", "Solver", "Stepper", "StochasticHeun", "Tableau", "Uniform", "Vanishing", "Velocity",
+    "choose_solver", "divergence", "integrate", "integrate_adaptive", "log_density", "rademacher",
+]  # fmt: skip

@@ -1,0 +1,74 @@
+"""Explicit Runge-Kutta methods with fixed steps: tableaus as data, one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import InputError, nearest
+from pushforward.solvers.grid import Grid
+from pushforward.solvers.velocity import Velocity, VelocityFn, counted
+
+__all__ = ["TABLEAUS", "RungeKutta", "Tableau", "advance"]
+
+
+class Tableau(NamedTuple):
+    """A Butcher tableau: stage times `c`, stage weights `a` (one row per stage after the first), final weights `b`, and the order."""
+
+    c: tuple[float, ...]
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+    order: int
+
+
+TABLEAUS: dict[str, Tableau] = {
+    "euler": Tableau((0.0,), (), (1.0,), 1),
+    "midpoint": Tableau((0.0, 0.5), ((0.5,),), (0.0, 1.0), 2),
+    "heun": Tableau((0.0, 1.0), ((1.0,),), (0.5, 0.5), 2),
+    "rk4": Tableau((0.0, 0.5, 0.5, 1.0), ((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4),
+}
+
+
+def advance(x: Tensor, slopes: Sequence[Tensor], weights: Sequence[float], h: float) -> Tensor:
+    """Return `x + h sum_j weights_j slopes_j`; zero weights cost nothing. The result is a new tensor."""
+    out: Tensor | None = None
+    for slope, weight in zip(slopes, weights, strict=True):
+        if weight != 0 and out is None:
+            out = torch.add(x, slope, alpha=h * weight)
+        elif weight != 0 and out is not None:
+            out = out.add_(slope, alpha=h * weight)  # in place on our own tensor: no gradient formula needs its old value
+    return x.clone() if out is None else out
+
+
+class RungeKutta:
+    """The stepper of a tableau: `k_i = v(x + h sum_j a_ij k_j, s + c_i h)`, then `x + h sum_i b_i k_i`.
+
+    `method` is a name in `TABLEAUS`. The velocity is a `Velocity` or any function of `x: (B, *event)` and `t: (B,)`.
+    """
+
+    def __init__(self, velocity: Velocity | VelocityFn, method: str = "midpoint") -> None:
+        if method not in TABLEAUS:
+            raise InputError(f"unknown method {method!r}{nearest(method, TABLEAUS)}")
+        self.velocity = counted(velocity)
+        self.tableau = TABLEAUS[method]
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations so far."""
+        return self.velocity.calls
+
+    def init(self, x: Tensor, grid: Grid) -> None:
+        """Return nothing: one-step methods remember nothing."""
+
+    def step(self, x: Tensor, s: float, e: float, state: None) -> tuple[Tensor, None]:
+        """Advance from `s` to `e`."""
+        h, (c, a, b, _) = e - s, self.tableau
+        slopes = [self.velocity(x, s)]
+        for time, weights in zip(c[1:], a, strict=True):
+            # stages at the end of the step see the node itself, not s + h with its rounding
+            slopes.append(self.velocity(advance(x, slopes, weights, h), e if time == 1 else s + time * h))
+        return advance(x, slopes, b, h), None
+

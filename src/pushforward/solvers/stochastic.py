@@ -1,0 +1,86 @@
+"""Stochastic sampling with tunable diffusion: Euler-Maruyama and stochastic Heun.
+
+For every `eps(t) >= 0` the SDE `dx = [v + (eps^2 / 2) score] dt + eps dW` has the marginals of the ODE `dx = v dt`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import InputError
+from pushforward.solvers.diffusion import Diffusion
+from pushforward.solvers.grid import Grid
+from pushforward.solvers.runge_kutta import TABLEAUS, advance
+from pushforward.solvers.velocity import Velocity
+
+__all__ = ["EulerMaruyama", "StochasticHeun"]
+
+
+class _Stochastic(ABC):
+    """What the schemes share. The last step is deterministic, because noise added there would never be removed.
+
+    The diffusion is held at `eps(s)` over each step, in the noise and in the drift alike: each step is then one of an SDE with the right marginals.
+    """
+
+    def __init__(self, velocity: Velocity, diffusion: Diffusion, *, generator: torch.Generator | None = None) -> None:
+        self.velocity, self.diffusion, self.generator = velocity, diffusion, generator
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations so far."""
+        return self.velocity.calls
+
+    def init(self, x: Tensor, grid: Grid) -> float:
+        """Return the time where the last step starts."""
+        if grid.end < grid.start:
+            raise InputError(f"a stochastic solver runs forwards in time, got a grid from {grid.start} to {grid.end}: use an ODE solver to invert")
+        return float(grid.nodes[-2])
+
+    def step(self, x: Tensor, s: float, e: float, state: float) -> tuple[Tensor, float]:
+        """Advance from `s` to `e`."""
+        eps = 0.0 if s == state else self.diffusion(s)
+        return self._advance(x, s, e, eps), state
+
+    @abstractmethod
+    def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:
+        """Take one step with the diffusion `eps`."""
+
+    def _drift(self, x: Tensor, t: float, eps: float) -> Tensor:
+        """Return `v + (eps^2 / 2) score`; without noise the score is not evaluated."""
+        if eps == 0:
+            return self.velocity(x, t)
+        v, score = self.velocity.with_score(x, t)
+        return torch.add(v, score, alpha=eps**2 / 2)
+
+    def _kick(self, x: Tensor, h: float, eps: float) -> Tensor:
+        if eps == 0:
+            return x
+        z = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+        return torch.add(x, z, alpha=eps * math.sqrt(h))
+
+
+class EulerMaruyama(_Stochastic):
+    """The stepper `x + h (v + (eps^2 / 2) score) + eps sqrt(h) z`; weak order one. The last step is Euler's on the velocity alone.
+
+    Raises `InputError` for a grid that runs backwards.
+    """
+
+    def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:
+        return self._kick(torch.add(x, self._drift(x, s, eps), alpha=e - s), e - s, eps)
+
+
+class StochasticHeun(_Stochastic):
+    """Add the step's noise first, then take Heun's step on the drift `v + (eps^2 / 2) score`. The last step is Heun's on the velocity alone.
+
+    Twice the evaluations of Euler-Maruyama. Raises `InputError` for a grid that runs backwards.
+    """
+
+    def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:
+        x = self._kick(x, e - s, eps)
+        slope = self._drift(x, s, eps)
+        ahead = self._drift(torch.add(x, slope, alpha=e - s), e, eps)
+        return advance(x, [slope, ahead], TABLEAUS["heun"].b, e - s)

@@ -1,0 +1,84 @@
+"""A field's velocity with its condition bound and its calls counted: what steppers call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pushforward.conditions import Condition, take
+from pushforward.contracts import VelocityField
+from pushforward.errors import InputError
+
+__all__ = ["DriftField", "Velocity", "VelocityFn", "counted"]
+
+VelocityFn: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""A plain function of `x: (B, *event)` and `t: (B,)`."""
+
+
+@runtime_checkable
+class DriftField(Protocol):
+    """A field that gives velocity and score from one call of its network, which halves the cost of stochastic solvers."""
+
+    def velocity_and_score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> tuple[Tensor, Tensor]:
+        """Return dx/dt and the gradient of the log-density at `(x, t)`."""
+        ...
+
+
+class Velocity:
+    """dx/dt at `(x, t)` for rows with a fixed condition. `calls` counts the evaluations of the field.
+
+    Times are handed to the field as `(B,)` tensors with the dtype and device of x. Raises `InputError` when the field returns another shape
+    than that of x.
+    """
+
+    def __init__(self, field: VelocityField, condition: Condition | None = None) -> None:
+        self.field = field
+        self.condition = condition
+        self.calls = 0
+        self._joint = field if isinstance(field, DriftField) else None  # looked up once: this check is slow
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Evaluate at `x: (B, *event)` and a common time, or one time per row `(B,)`."""
+        self.calls += 1
+        v = self.field.velocity(x, _times(x, t), self.condition)
+        if v.shape != x.shape:
+            raise InputError(f"the field returned a velocity of shape {tuple(v.shape)} for points of shape {tuple(x.shape)}: both must agree")
+        return v
+
+    def with_score(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """Evaluate velocity and score: one call of a `DriftField`, two of any other field."""
+        if self._joint is not None:
+            self.calls += 1
+            return self._joint.velocity_and_score(x, _times(x, t), self.condition)
+        v = self(x, t)
+        self.calls += 1
+        return v, self.field.score(x, _times(x, t), self.condition)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        self.condition = take(self.condition, rows)
+
+
+class _Function:
+    """A plain function of `(x, t)` as a field."""
+
+    def __init__(self, function: VelocityFn) -> None:
+        self.function = function
+
+    def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        return self.function(x, t)
+
+    def score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        raise InputError("a velocity given as a function has no score: pass a field with `velocity` and `score`")
+
+
+def counted(velocity: Velocity | VelocityFn) -> Velocity:
+    """Return the velocity as one that counts its calls."""
+    return velocity if isinstance(velocity, Velocity) else Velocity(_Function(velocity))
+
+
+def _times(x: Tensor, t: float | Tensor) -> Tensor:
+    return t.to(x.dtype) if isinstance(t, Tensor) else torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)

@@ -1,0 +1,61 @@
+"""The exponential moving average of the weights, which is what sampling uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["EMA"]
+
+
+class EMA:
+    """Averages every parameter: `ema <- d ema + (1 - d) p`, with the warm-up `d_k = min(decay, (1 + k) / (10 + k))`; buffers are copied.
+
+    The warm-up makes early averages follow the weights closely instead of remembering their random start.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        """Start from the module's present weights."""
+        self.decay = decay
+        self._live = [*module.parameters(), *module.buffers()]
+        self._names = [name for name, _ in [*module.named_parameters(), *module.named_buffers()]]
+        self._parameters = len(list(module.parameters()))
+        self._shadow = [tensor.detach().clone() for tensor in self._live]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimiser step number `step` (from zero)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        split = self._parameters
+        torch._foreach_lerp_(self._shadow[:split], self._live[:split], 1 - decay)
+        if self._shadow[split:]:
+            torch._foreach_copy_(self._shadow[split:], self._live[split:])
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Put the average in the place of the weights, and the weights back afterwards."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the averages by parameter name."""
+        return dict(zip(self._names, self._shadow, strict=True))
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over averages saved by `state`."""
+        for name, shadow in self.state().items():
+            shadow.copy_(state[name])
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for live, shadow in zip(self._live, self._shadow, strict=True):
+            held = live.clone()
+            live.copy_(shadow)
+            shadow.copy_(held)

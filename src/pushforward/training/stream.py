@@ -1,0 +1,102 @@
+"""The stream of training pairs: every step's batch is a function of (seed, step), solved ahead in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from pushforward.contracts import Coupling, Pairs
+from pushforward.maps import Frame
+from pushforward.measures import Measure
+from pushforward.randomness import seeded
+
+__all__ = ["PairStream"]
+
+
+@dataclass(frozen=True)
+class PairStream:
+    """Pairs for training, drawn from `source` and `target`, brought into their frames and coupled.
+
+    The coupling sees a whole *pool* of `pool` batches at once and the batches are cut from it: a larger pool gives a coupling closer to
+    that of the measures, and is solved once per `pool` steps. Nothing depends on the order in which pools are asked for, so workers can
+    run ahead and a resumed run continues exactly. With several processes each draws pools of its own (`rank`, `ranks`) of `batch_size` rows
+    a batch.
+    """
+
+    source: Measure
+    target: Measure
+    coupling: Coupling
+    source_frame: Frame
+    target_frame: Frame
+    batch_size: int = 256
+    pool: int = 1
+    seed: int = 0
+    rank: int = 0
+    ranks: int = 1
+    gaussian_source: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note whether sources are exactly N(0, I) in the units of the network."""
+        identity = bool((self.source_frame.scale == 1) & (self.source_frame.shift == 0).all())
+        object.__setattr__(self, "gaussian_source", self.source.is_standard_normal and identity)
+
+    def probe(self, seed: int) -> Pairs:
+        """Couple a handful of rows: shows early whether data and coupling fit together, and whether scores stay known."""
+        return replace(self, batch_size=8, pool=1, seed=seed, rank=0, ranks=1).coupled(0)
+
+    def coupled(self, index: int) -> Pairs:
+        """Draw and couple pool number `index`: `pool * batch_size` pairs."""
+        block, rows = index * self.ranks + self.rank, self.pool * self.batch_size
+        x0 = self.source.block(block, rows, seed=_stream_seed(self.seed, 0))
+        x1 = self.target.block(block, rows, seed=_stream_seed(self.seed, 1))
+        return self.coupling(
+            self._enter(self.source_frame, x0.x), self._enter(self.target_frame, x1.x), x1.condition,
+            gaussian_source=self.gaussian_source, generator=seeded(self.seed, "coupling", block),
+        )  # fmt: skip
+
+    @staticmethod
+    def _enter(frame: Frame, x: Tensor) -> Tensor:
+        """To the network's units and precision."""
+        return frame.normalise(x).to(frame.scale.dtype)
+
+    def batch(self, pairs: Pairs, step: int) -> Pairs:
+        """Cut the batch of `step` out of its pool."""
+        if self.pool == 1:
+            return pairs
+        first = (step % self.pool) * self.batch_size
+        return pairs[first : first + self.batch_size]
+
+    @contextmanager
+    def prefetched(self, first: int, last: int, *, ahead: int = 2) -> Iterator[Iterator[Pairs]]:
+        """Yield an iterator over the batches of steps `first .. last - 1`, with up to `ahead` pools solved in a worker meanwhile."""
+        workers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="coupling") if ahead else None
+        try:
+            yield self._batches(first, last, ahead, workers)
+        finally:
+            if workers is not None:
+                workers.shutdown(wait=True, cancel_futures=True)
+
+    def _batches(self, first: int, last: int, ahead: int, workers: ThreadPoolExecutor | None) -> Iterator[Pairs]:
+        if last <= first:
+            return
+        stop = (last - 1) // self.pool + 1
+        waiting: dict[int, Future[Pairs]] = {}
+        for index in range(first // self.pool, stop):
+            if workers is None:
+                pairs = self.coupled(index)
+            else:
+                for number in range(index, min(index + ahead, stop - 1) + 1):
+                    if number not in waiting and number < stop:
+                        waiting[number] = workers.submit(self.coupled, number)
+                pairs = waiting.pop(index).result()
+            for step in range(max(first, index * self.pool), min(last, (index + 1) * self.pool)):
+                yield self.batch(pairs, step)
+
+
+def _stream_seed(seed: int, stream: int) -> int:
+    return int(torch.randint(2**31, (1,), generator=seeded(seed, "stream", stream)))

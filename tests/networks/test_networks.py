@@ -1,0 +1,176 @@
+"""Architectures and embeddings: one walk over every public piece, then what each promises."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pushforward.conditions import Column
+from pushforward.configuration import build, describe
+from pushforward.errors import InputError
+from pushforward.networks import MLP, ConditionEmbedding, FourierTime, UNet
+
+SCHEMA = {"label": Column(("a", "b", "c")), "dose": Column(None, 2, 1.0, 3.0)}
+CASES = [
+    (MLP(width=16), (2,)),
+    (MLP(width=16, depth=1, time_features=3, activation="gelu", residual=False), (3, 2)),
+    (UNet(channels=8), (1, 8, 8)),
+    (UNet(channels=4, multipliers=(1, 2, 3), blocks=2, attention=False), (3, 13, 10)),
+    (UNet(channels=8, multipliers=(1,)), (2, 5, 5)),
+]
+
+
+def condition(rows: int = 6) -> dict[str, torch.Tensor]:
+    dose = torch.linspace(-1, 1, 2 * rows).reshape(rows, 2)
+    dose[1, 0] = torch.nan
+    return {"label": torch.arange(rows) % 4 - 1, "dose": dose}
+
+
+def awake(net: nn.Module) -> nn.Module:
+    """Move every parameter off its initial value: the layers that start at zero hide what is before them."""
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return net
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("schema", [{}, SCHEMA], ids=["plain", "conditional"])
+@pytest.mark.parametrize(("spec", "event"), CASES)
+def test_contract(spec, event, schema, dtype):
+    torch.manual_seed(0)
+    net = spec.build(event, schema).to(dtype)
+    x, t, c = torch.randn(6, *event, dtype=dtype), torch.rand(6, dtype=dtype), condition() if schema else None
+    assert torch.equal(net(x, t, c), torch.zeros_like(x))
+    out = awake(net)(x, t, c)
+    assert out.shape == x.shape and out.dtype == dtype and out.std() > 0
+    (out.square().sum() + net(x, t, None).square().sum()).backward()
+    for name, p in net.named_parameters():
+        assert p.grad is not None and p.grad.abs().sum() > 0, name
+        assert torch.isfinite(p.grad).all(), name
+    # rows do not see each other
+    torch.testing.assert_close(net(x[2:3], t[2:3], {k: v[2:3] for k, v in c.items()} if c else None), out[2:3])
+    again = build(describe(spec))
+    assert again == spec
+    copy = again.build(event, schema).to(dtype)
+    copy.load_state_dict(net.state_dict())
+    assert torch.equal(copy(x, t, c), out)
+
+
+@pytest.mark.parametrize(("spec", "event"), CASES[:4])
+def test_forward_mode_derivative(spec, event):
+    torch.manual_seed(0)
+    net = awake(spec.build(event, {})).double()
+    x, t, dx = torch.randn(2, *event).double(), torch.rand(2).double(), torch.randn(2, *event).double()
+    _, got = torch.func.jvp(net, (x, t), (dx, torch.ones_like(t)))
+    h = 1e-5
+    torch.testing.assert_close(got, (net(x + h * dx, t + h) - net(x - h * dx, t - h)) / (2 * h), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2]])
+def test_traces_without_a_graph_break(spec, event):
+    torch.manual_seed(0)
+    net = awake(spec.build(event, SCHEMA))
+    x, t = torch.randn(6, *event), torch.rand(6)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, t, condition()), net(x, t, condition()))
+
+
+@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2]])
+def test_bfloat16_autocast_stays_close(spec, event):
+    torch.manual_seed(0)
+    net = awake(spec.build(event, SCHEMA))
+    x, t = torch.randn(6, *event), torch.rand(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = net(x, t, condition())
+    high = net(x, t, condition())
+    assert (low.float() - high).norm() < 0.05 * high.norm()
+    low.float().square().sum().backward()
+
+
+def test_unet_crops_its_padding():
+    """Padding is cropped again: a 9 x 7 image comes back as 9 x 7, and its last column matters."""
+    torch.manual_seed(0)
+    net = awake(UNet(channels=4).build((1, 9, 7), {}))
+    x = torch.randn(1, 1, 9, 7)
+    bumped = x.clone()
+    bumped[..., -1] += 1
+    t = torch.rand(1)
+    assert (net(x, t) - net(bumped, t)).abs().sum() > 0
+
+
+def test_absent_entries_share_the_null_vector_per_column():
+    torch.manual_seed(0)
+    embed = ConditionEmbedding(SCHEMA, 8)
+    code, dose = torch.tensor([-1, 0, -1]), torch.tensor([[torch.nan, 0.0], [torch.nan, torch.nan], [1.0, 2.0]])
+    both = embed({"label": code, "dose": dose}, 3)
+    null = embed(None, 3)
+    torch.testing.assert_close(both[0], null[0])
+    torch.testing.assert_close(embed({"label": code}, 3)[1], both[1])
+    torch.testing.assert_close(embed({"dose": dose}, 3)[2], both[2])
+    assert not torch.allclose(both[2], null[2])
+
+
+def test_absent_entries_leak_no_nan_into_gradients():
+    embed = ConditionEmbedding(SCHEMA, 8)
+    dose = torch.full((4, 2), torch.nan, requires_grad=True)
+    embed({"label": torch.full((4,), -1), "dose": dose}, 4).sum().backward()
+    for p in [*embed.parameters(), dose]:
+        assert p.grad is None or torch.isfinite(p.grad).all()
+
+
+def test_continuous_conditions_are_standardised():
+    torch.manual_seed(0)
+    plain, scaled = Column(), Column(None, 1, 5.0, 2.0)
+    first, second = ConditionEmbedding({"x": plain}, 4), ConditionEmbedding({"x": scaled}, 4)
+    second.load_state_dict(first.state_dict())
+    value = torch.randn(5)
+    torch.testing.assert_close(first({"x": value}, 5), second({"x": 5 + 2 * value[:, None]}, 5))
+
+
+def test_fourier_features_are_sines_and_cosines():
+    t = torch.rand(5).double()
+    features = FourierTime(3, low=0.5, high=2.0).double()(t)
+    angle = 2 * torch.pi * t[:, None] * torch.tensor([0.5, 1.0, 2.0])
+    torch.testing.assert_close(features, torch.cat([angle.sin(), angle.cos()], 1), rtol=0, atol=1e-6)
+
+
+class CountKernels(TorchDispatchMode):
+    """Counts what is launched; views are free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_default_mlp_launches_no_more_than_a_plain_stack():
+    layers = [nn.Linear(3, 256), nn.GELU(), nn.Linear(256, 256), nn.GELU(), nn.Linear(256, 256), nn.GELU()]
+    plain, net = nn.Sequential(*layers, nn.Linear(256, 2)), MLP(residual=False).build((2,), {})
+    x, t = torch.randn(4, 2), torch.rand(4)
+    with torch.no_grad(), CountKernels() as ours:
+        net(x, t)
+    with torch.no_grad(), CountKernels() as theirs:
+        plain(torch.cat([x, t[:, None]], 1))
+    assert ours.count == theirs.count
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: MLP(width=0),
+        lambda: MLP(depth=0),
+        lambda: MLP(activation="sliu"),  # pyright: ignore
+        lambda: UNet(channels=0),
+        lambda: UNet(multipliers=()),
+        lambda: UNet().build((2,), {}),
+    ],
+)
+def test_impossible_sizes_are_refused(wrong):
+    with pytest.raises(InputError):
+        wrong()

@@ -1,0 +1,31 @@
+import torch
+from torch import nn
+
+from pushforward.training import EMA
+
+
+def test_average_follows_its_formula():
+    net = nn.Linear(2, 1, bias=False)
+    expected = net.weight.detach().clone()
+    ema = EMA(net, 0.9)
+    for step in range(30):
+        with torch.no_grad():
+            net.weight += 1.0
+        ema.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * net.weight.detach()
+    torch.testing.assert_close(ema.state()["weight"], expected)
+
+
+def test_swapped_puts_the_average_in_and_the_weights_back():
+    net = nn.BatchNorm1d(3)
+    ema = EMA(net, 0.5)
+    live = {name: value.clone() for name, value in net.state_dict().items()}
+    with torch.no_grad():
+        net.weight += 1
+        net.running_mean += 2
+    ema.update(100)
+    with ema.swapped():
+        torch.testing.assert_close(net.weight, live["weight"] + 0.5)
+        torch.testing.assert_close(net.running_mean, live["running_mean"] + 2)  # buffers are copied
+    torch.testing.assert_close(net.weight, live["weight"] + 1)
