@@ -11,8 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-.venv/.bench: .venv/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
+# The peers go to a folder of their own that only `make bench` looks into: nothing else can come to need them.
+.venv/.bench: .venv/.installed benchmarks/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/peers --requirement benchmarks/requirements.txt
 	touch $@
 
 demo: .venv/.installed  ## learn 3s -> 8s and digits by class; writes demo/*/report.html
@@ -34,8 +35,8 @@ recipes: .venv/.installed  ## run every recipe at its small size; record what wa
 docs: .venv/.installed  ## regenerate the generated pages
 	$(BIN)/python -m pushforward.docs
 
-bench: .venv/.bench  ## side by side with the peers, in one run
-	$(BIN)/python -m benchmarks
+bench: .venv/.bench  ## side by side with the peers, in one run; writes benchmarks/results and docs/benchmarks.md
+	OMP_NUM_THREADS=1 PYTHONPATH=.venv/peers $(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build dist demo runs

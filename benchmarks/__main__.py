@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from benchmarks import coupling, quality, sampling, training_step
 from benchmarks.page import PAGE, page
 from benchmarks.results import RESULTS, save
@@ -20,7 +21,10 @@ BENCHMARKS = [module.BENCHMARK for module in (training_step, coupling, sampling,
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the named benchmarks, all by default; `table` only writes the page."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.smoke and (options.results == RESULTS or options.page == PAGE):
+        parser.error("--smoke measures nothing: give --results and --page, so that no real results are overwritten")
     torch.set_num_threads(1)
     settings = Settings(options.rounds, options.steps, tuple(options.seeds), options.smoke)
     for benchmark in BENCHMARKS:
@@ -39,11 +43,19 @@ def _parser() -> argparse.ArgumentParser:
         return name
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", type=known, default=names, metavar="NAME", help=f"{', '.join(names)}; or table")
+    parser.add_argument(
+        "names", nargs="*", type=known, default=names, metavar="NAME", help=f"{', '.join(names)}; or table"
+    )
     parser.add_argument("--rounds", type=int, default=Settings.rounds, help="interleaved rounds of a timing")
     parser.add_argument("--steps", type=int, default=Settings.steps, help="training steps where quality is compared")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(Settings.seeds), help="training seeds where quality is compared")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs; needs --results and --page elsewhere")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=list(Settings.seeds), help="training seeds where quality is compared"
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="tiny sizes, to see that everything runs; needs --results and --page elsewhere",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the saved results")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
     return parser

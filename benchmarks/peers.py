@@ -1,4 +1,6 @@
-"""The peers, behind the few functions that the benchmarks need; a peer that is not installed is left out, and said to be."""
+"""The peers, behind the few functions that the benchmarks need; a peer that is not installed is left out, and said to
+be.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PathSampler", "VelocityFn", "condot", "couple_exactly", "euler_solvers", "installed", "matcher", "torchcfm_mlp", "torchdiffeq_dopri5"]
+__all__ = [
+    "PathSampler",
+    "VelocityFn",
+    "condot",
+    "couple_exactly",
+    "euler_solvers",
+    "installed",
+    "matcher",
+    "torchcfm_mlp",
+    "torchdiffeq_dopri5",
+]
 
 PathSampler: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """`(x0, x1) -> (t, x_t, velocity)`."""
@@ -65,7 +77,9 @@ def euler_solvers(velocity: VelocityFn, steps: int) -> dict[str, Callable[[Tenso
     solvers: dict[str, Callable[[Tensor], Tensor]] = {}
     if installed("torchdiffeq"):
         odeint = _get("torchdiffeq", "odeint")
-        solvers["torchdiffeq"] = lambda x: odeint(lambda t, y: velocity(y, t.expand(len(y))), x, grid, method="euler")[-1]
+        solvers["torchdiffeq"] = lambda x: odeint(lambda t, y: velocity(y, t.expand(len(y))), x, grid, method="euler")[
+            -1
+        ]
     if installed("flow_matching"):
         solver = _get("flow_matching.solver", "ODESolver")(velocity_model=lambda x, t: velocity(x, t.expand(len(x))))
         solvers["flow_matching"] = lambda x: solver.sample(x, step_size=None, time_grid=grid, method="euler")
@@ -75,4 +89,6 @@ def euler_solvers(velocity: VelocityFn, steps: int) -> dict[str, Callable[[Tenso
 def torchdiffeq_dopri5(velocity: VelocityFn, tolerance: float) -> Callable[[Tensor], Tensor]:
     """torchdiffeq's Dormand-Prince 5(4) with the same absolute and relative tolerance."""
     odeint, ends = _get("torchdiffeq", "odeint"), torch.tensor([0.0, 1.0])
-    return lambda x: odeint(lambda t, y: velocity(y, t.expand(len(y))), x, ends, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    return lambda x: odeint(
+        lambda t, y: velocity(y, t.expand(len(y))), x, ends, rtol=tolerance, atol=tolerance, method="dopri5"
+    )[-1]

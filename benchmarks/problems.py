@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from pushforward.measures import Empirical, Gaussian, GaussianMixture, Measure, as_measure
 from pushforward.networks import MLP
-from torch import Tensor, nn
 
 __all__ = ["BareStep", "Tables", "measures", "network", "optimiser", "tables"]
 
@@ -40,7 +41,9 @@ def tables(dimension: int, rows: int = 20_000) -> Tables:
     """Return the same samples for everyone."""
     generator = torch.Generator().manual_seed(1)
     source, target = measures(dimension)
-    return Tables(Empirical(source.sample(rows, generator=generator)), Empirical(target.sample(rows, generator=generator)))
+    return Tables(
+        Empirical(source.sample(rows, generator=generator)), Empirical(target.sample(rows, generator=generator))
+    )
 
 
 def network(dimension: int) -> nn.Module:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from benchmarks.settings import Rows, Settings
 from pushforward.atomic import atomic_path
 
@@ -25,9 +26,16 @@ def save(name: str, settings: Settings, rows: Rows, folder: Path = RESULTS) -> P
     """Write the rows of a benchmark with the date, the versions and the processor."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.json"
-    record = {"benchmark": name, "date": datetime.date.today().isoformat(), "machine": _machine(), "versions": _versions()}
+    record = {
+        "benchmark": name,
+        "date": datetime.date.today().isoformat(),
+        "machine": _machine(),
+        "versions": _versions(),
+    }
     with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps(record | {"settings": asdict(settings), "rows": _rounded(rows)}, indent=1) + "\n")
+        temporary.write_text(
+            json.dumps(record | {"settings": asdict(settings), "rows": _rounded(rows)}, indent=1) + "\n"
+        )
     return file
 
 

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks import peers
 from benchmarks.markdown import quartiles, table
 from benchmarks.problems import measures, network
@@ -17,7 +19,6 @@ from pushforward.networks import Field
 from pushforward.paths import Affine
 from pushforward.solvers import DormandPrince, FixedStep
 from pushforward.training import Trainer, fit
-from torch import Tensor, nn
 
 __all__ = ["BENCHMARK"]
 
@@ -45,7 +46,7 @@ def replay(module: nn.Module, calls: list[tuple[Tensor, Tensor]]) -> None:
         module(x, t)
 
 
-# -- Euler ----------------------------------------------------------------------------------------------------------------------------
+# -- Euler ------------------------------------------------------------------------------------------
 
 
 def euler(dimension: int, points: int, steps: int, settings: Settings) -> Rows:
@@ -78,7 +79,7 @@ def by_hand(module: nn.Module, x: Tensor, steps: int) -> Tensor:
     return x
 
 
-# -- Dormand-Prince -------------------------------------------------------------------------------------------------------------------
+# -- Dormand-Prince ---------------------------------------------------------------------------------
 
 
 def adaptive(dimension: int, points: int, settings: Settings) -> Rows:
@@ -88,7 +89,10 @@ def adaptive(dimension: int, points: int, settings: Settings) -> Rows:
     exact = reference(model, x)
     rows: Rows = []
     for name, solve in adaptive_solvers(model).items():
-        rows.append({"method": "dopri5", "dimension": dimension, "points": points, "name": name} | over_own_calls(model, solve, x, exact, settings))
+        rows.append(
+            {"method": "dopri5", "dimension": dimension, "points": points, "name": name}
+            | over_own_calls(model, solve, x, exact, settings)
+        )
     return rows
 
 
@@ -96,7 +100,9 @@ def adaptive_solvers(model: Field) -> dict[str, Callable[[Field, Tensor], Tensor
     """The contenders, as functions of the field and the start."""
     found: dict[str, Callable[[Field, Tensor], Tensor]] = {
         "pushforward, each row its own step": lambda field, x: DormandPrince(TOLERANCE).solve(field, x).x,
-        "pushforward, one step for all": lambda field, x: DormandPrince(TOLERANCE, error_control="batch").solve(field, x).x,
+        "pushforward, one step for all": lambda field, x: (
+            DormandPrince(TOLERANCE, error_control="batch").solve(field, x).x
+        ),
     }
     if peers.installed("torchdiffeq"):
         found["torchdiffeq"] = lambda field, x: peers.torchdiffeq_dopri5(field.network, TOLERANCE)(x)
@@ -104,16 +110,21 @@ def adaptive_solvers(model: Field) -> dict[str, Callable[[Field, Tensor], Tensor
 
 
 @torch.no_grad()
-def over_own_calls(model: Field, solve: Callable[[Field, Tensor], Tensor], x: Tensor, exact: Tensor, settings: Settings) -> dict[str, object]:
+def over_own_calls(
+    model: Field, solve: Callable[[Field, Tensor], Tensor], x: Tensor, exact: Tensor, settings: Settings
+) -> dict[str, object]:
     """Time a solver against its own calls, and measure its error against the exact flow of the field."""
     recorder = Recorder(model.network)
     error = (solve(Field(recorder, model.path, model.event_shape, {}), x).double() - exact).norm(dim=1)
     calls = recorder.calls
     work = {FLOOR: lambda: replay(model.network, calls), "solver": lambda: solve(model, x)}
-    laps = interleave({name: timed(torch.no_grad()(one), 1 if settings.smoke else 3) for name, one in work.items()}, settings.rounds)
+    laps = interleave(
+        {name: timed(torch.no_grad()(one), 1 if settings.smoke else 3) for name, one in work.items()}, settings.rounds
+    )
     timing = ratios(laps, FLOOR)[1]
+    del timing["name"]
     cost = {"calls": len(calls), "row_evaluations": sum(len(rows) for rows, _ in calls) / len(x)}
-    return cost | {"error": float(error.square().mean().sqrt()), "largest_error": float(error.max()), "cpu": timing["cpu"], "wall": timing["wall"]}
+    return cost | {"error": float(error.square().mean().sqrt()), "largest_error": float(error.max())} | timing
 
 
 @torch.no_grad()
@@ -156,7 +167,8 @@ def run(settings: Settings, save: Callable[[Rows], None]) -> None:
 
 def markdown(rows: Rows) -> str:
     """Return a table for Euler and one for Dormand-Prince."""
-    return f"{_euler_table([row for row in rows if row['method'] == 'euler'])}\n{_adaptive_table([row for row in rows if row['method'] == 'dopri5'])}"
+    euler_rows, adaptive_rows = ([row for row in rows if row["method"] == method] for method in ("euler", "dopri5"))
+    return f"{_euler_table(euler_rows)}\n{_adaptive_table(adaptive_rows)}"
 
 
 def _euler_table(rows: Rows) -> str:
@@ -170,14 +182,27 @@ def _euler_table(rows: Rows) -> str:
 
 
 def _adaptive_table(rows: Rows) -> str:
-    header = ["Dormand-Prince", "d", "calls", "evaluations a row", "error (rms)", "largest error", "over its bare calls (CPU)"]
+    header = [
+        "Dormand-Prince",
+        "d",
+        "calls",
+        "evaluations a row",
+        "error (rms)",
+        "largest error",
+        "over its bare calls (CPU)",
+    ]
     lines = [
         [
-            row["name"], str(row["dimension"]), str(row["calls"]), f"{row['row_evaluations']:.0f}", f"{row['error']:.1e}",
-            f"{row['largest_error']:.1e}", quartiles(row["cpu"]),
+            row["name"],
+            str(row["dimension"]),
+            str(row["calls"]),
+            f"{row['row_evaluations']:.0f}",
+            f"{row['error']:.1e}",
+            f"{row['largest_error']:.1e}",
+            quartiles(row["cpu"]),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     return table(header, [*lines, ["*target*", "", "torchdiffeq's", "", "", "", "1.15"]])
 
 

@@ -16,8 +16,9 @@ Rows: TypeAlias = list[dict[str, Any]]
 class Settings:
     """How thoroughly to measure.
 
-    `rounds` is the number of interleaved rounds of a timing; `steps` and `seeds` say how models are trained where quality is compared. With
-    `smoke` every size is tiny: it shows that the benchmark runs, and the figures mean nothing.
+    `rounds` is the number of interleaved rounds of a timing; `steps` and `seeds` say how models are trained where
+    quality is compared. With `smoke` every size is tiny: it shows that the benchmark runs, and the figures mean
+    nothing.
     """
 
     rounds: int = 15
@@ -30,7 +31,8 @@ class Settings:
 class Benchmark:
     """One question, how it is measured and how the answer is written.
 
-    `run(settings, save)` calls `save` with all rows so far whenever more are known, so that a long run that is cut short is not lost.
+    `run(settings, save)` calls `save` with all rows so far whenever more are known, so that a long run that is cut
+    short is not lost.
     """
 
     name: str

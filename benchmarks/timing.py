@@ -1,7 +1,8 @@
 """Interleaved timing: every contender runs once in each round, and ratios are taken inside rounds.
 
-Other work on the machine slows the contenders of a round alike, so ratios survive where times do not. The CPU time is that of the whole
-process, worker threads included; the wall time is what a user waits.
+Other work on the machine slows the contenders of a round alike, so ratios survive where times do not. Three clocks:
+CPU time of the whole process, worker threads included; CPU time of the calling thread alone; and wall time, which is
+what a user waits.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 __all__ = ["Clock", "Contender", "Lap", "interleave", "ratio", "ratios", "timed"]
 
-Clock: TypeAlias = Literal["cpu", "wall"]
+Clock: TypeAlias = Literal["cpu", "thread", "wall"]
 
 
 @dataclass(frozen=True)
@@ -23,36 +24,39 @@ class Lap:
     """Seconds for one unit of work."""
 
     cpu: float
+    thread: float
     wall: float
 
     @classmethod
-    def between(cls, start: tuple[float, float], end: tuple[float, float], units: int) -> Lap:
+    def between(cls, start: Lap, end: Lap, units: int) -> Lap:
         """From two readings of the clocks."""
-        return cls((end[0] - start[0]) / units, (end[1] - start[1]) / units)
+        return cls((end.cpu - start.cpu) / units, (end.thread - start.thread) / units, (end.wall - start.wall) / units)
+
+    @classmethod
+    def now(cls) -> Lap:
+        """Read the clocks."""
+        return cls(time.process_time(), time.thread_time(), time.perf_counter())
 
 
 Contender: TypeAlias = Callable[[], Lap]
-
-
-def now() -> tuple[float, float]:
-    """Read both clocks: CPU seconds of the process, wall seconds."""
-    return time.process_time(), time.perf_counter()
 
 
 def timed(work: Callable[[], object], units: int) -> Contender:
     """Make a contender of `work`, which is called `units` times a round."""
 
     def run() -> Lap:
-        start = now()
+        start = Lap.now()
         for _ in range(units):
             work()
-        return Lap.between(start, now(), units)
+        return Lap.between(start, Lap.now(), units)
 
     return run
 
 
 def interleave(contenders: Mapping[str, Contender], rounds: int) -> list[dict[str, Lap]]:
-    """Run every contender once a round, each round starting one further in the list; a first round warms up and is dropped."""
+    """Run every contender once a round, each round starting one further in the list; a first round warms up and is
+    dropped.
+    """
     names = list(contenders)
     laps = []
     for number in range(rounds + 1):
@@ -73,5 +77,5 @@ def ratio(laps: Sequence[Mapping[str, Lap]], name: str, floor: str, clock: Clock
 
 
 def ratios(laps: Sequence[Mapping[str, Lap]], floor: str) -> list[dict[str, Any]]:
-    """Return for every contender its ratio to the floor, in CPU and wall time."""
-    return [{"name": name, "cpu": ratio(laps, name, floor, "cpu"), "wall": ratio(laps, name, floor, "wall")} for name in laps[0]]
+    """Return for every contender its ratio to the floor, by every clock."""
+    return [{"name": name} | {clock: ratio(laps, name, floor, clock) for clock in get_args(Clock)} for name in laps[0]]

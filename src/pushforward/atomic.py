@@ -97,4 +97,4 @@ def _remove(path: Path) -> None:
 def _reason(error: OSError, target: Path) -> str:
     if not target.parent.is_dir():
         return f"there is no folder {str(target.parent)!r}: make it first"
-    return (error.strerror or str(error)).lower()
+    return (error.strerror or f"is the disk full? ({error})").lower()

@@ -162,6 +162,11 @@ class Path(ABC):
         """Times between which the path's velocity is finite; training draws its times there."""
         return (0.0, 1.0)
 
+    @property
+    def source_scale(self) -> float:
+        """The path starts at `source_scale * x0` for the source point x0 of a pair: one but for paths whose noise is not of unit size."""
+        return 1.0
+
     @abstractmethod
     def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
         """Return the state and the conditional velocity of each pair at `times.input`."""

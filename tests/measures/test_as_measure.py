@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,3 +189,27 @@ def test_a_full_disk_leaves_nothing(tmp_path, suffix, monkeypatch):
             tmp_path / f"a{suffix}", torch.zeros(2, 1, 4, 4) if suffix in ("", ".npy", ".npz") else torch.zeros(2, 3)
         )
     assert os.listdir(tmp_path) == []
+
+
+_LIMITED = """
+import os, resource, signal, sys, torch
+from pushforward.errors import InputError
+from pushforward.measures import write_samples
+folder = sys.argv[1]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+for suffix in [".npy", ".npz", ".csv", ".parquet", ".h5ad", ""]:
+    try:
+        write_samples(f"{folder}/out{suffix}", torch.randn(40_000, 3) if suffix else torch.rand(2, 3, 400, 400) * 2 - 1)
+    except InputError as error:
+        print(suffix, os.listdir(folder), error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")
+def test_a_file_that_cannot_grow_leaves_nothing(tmp_path):
+    """The system refuses in the middle of the file, as a full disk does."""
+    command = [sys.executable, "-c", _LIMITED, str(tmp_path)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 6
+    assert all(f"[] cannot write '{tmp_path}/out" in line for line in lines)

@@ -1,4 +1,4 @@
-"""Gaussian, mixture, Student t: densities against scipy, scores against autograd, samples against moments, bad input."""
+"""Gaussian, mixture, Student t: densities against scipy, scores by autograd, samples against moments, bad input."""
 
 import math
 

@@ -66,14 +66,14 @@ def test_eight_gaussians(measure, radius, std):
 
 
 def arcs(x):
-    """Distance to the nearer of scikit-learn's noiseless arcs, one of them chosen by the noiseless label-free geometry."""
+    """Distance to the nearer of the two noiseless circles that carry the arcs."""
     upper = (x.norm(dim=1) - 1).abs()
     lower = ((x - torch.tensor([1.0, 0.5])).norm(dim=1) - 1).abs()
     return torch.minimum(upper, lower)
 
 
 def test_moons_torchdyn_move_along_the_diagonal():
-    """With no noise the points lie on the arcs; with noise each differs from its own by one number in both coordinates."""
+    """Without noise the points lie on the arcs; with noise each moves by one number in both coordinates."""
     clean, x = draw(MoonsTorchdyn(noise=0.0, scale=1.0, shift=0.0)), (draw(MoonsTorchdyn()) + 1) / 3
     assert arcs(clean).max() < 1e-5
     residual = x - clean

@@ -30,13 +30,17 @@ PIECES = [
     EnergyDistance(),
     MMD2(),
     MMD2(1.5, "unbiased"),
-    ClassifierTwoSample(steps=20),
+    ClassifierTwoSample(steps=5),
 ]
 BIASED = [Wasserstein2(), SlicedWasserstein2(50), EnergyDistance(), MMD2(1.0)]
 
 
 def normal(n, *event, key=0):
     return torch.randn(n, *event, dtype=F64, generator=seeded("test", key))
+
+
+def briefly(x, y):
+    return classifier_two_sample(x, y, steps=3)
 
 
 samples = st.builds(lambda n, key: normal(n, 3, key=key), st.integers(1, 30), st.integers(0, 10_000))
@@ -53,7 +57,7 @@ def test_contract(metric, dtype):
     assert torch.equal(state, torch.random.get_rng_state())  # nothing is drawn from the global generator
 
 
-@pytest.mark.parametrize("function", [wasserstein2, sliced_wasserstein2, energy_distance, mmd2, classifier_two_sample])
+@pytest.mark.parametrize("function", [wasserstein2, sliced_wasserstein2, energy_distance, mmd2, briefly])
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_functions_keep_the_dtype(function, dtype):
     value = function(normal(20, 2).to(dtype), normal(20, 2, key=1).to(dtype))
@@ -199,7 +203,7 @@ def test_median_bandwidth():
 @pytest.mark.parametrize("statistic", ["accuracy", "auc"])
 def test_classifier(statistic):
     x = normal(600, 2)
-    score = lambda y: classifier_two_sample(x, y, statistic=statistic, steps=150, generator=seeded(0)).item()  # noqa: E731
+    score = lambda y: classifier_two_sample(x, y, statistic=statistic, steps=100, generator=seeded(0)).item()  # noqa: E731
     assert score(normal(600, 2, key=1)) == pytest.approx(0.5, abs=0.07)
     assert score(10 + normal(600, 2, key=1)) == 1.0
     # The best any classifier can do between N(0, 1) and N(1, 1): accuracy Phi(1/2), area under the curve Phi(1/sqrt 2).
@@ -210,4 +214,4 @@ def test_classifier(statistic):
 def test_classifier_sees_what_the_mean_does_not():
     x, y = normal(600, 2), normal(600, 2, key=1)
     ring = 1.5 * y / y.norm(dim=1, keepdim=True)
-    assert classifier_two_sample(x, ring, generator=seeded(0)) > 0.85
+    assert classifier_two_sample(x, ring, steps=150, generator=seeded(0)) > 0.8

@@ -14,8 +14,8 @@ from pushforward.networks import MLP, ConditionEmbedding, FourierTime, UNet
 
 SCHEMA = {"label": Column(("a", "b", "c")), "dose": Column(None, 2, 1.0, 3.0)}
 CASES = [
-    (MLP(width=16), (2,)),
-    (MLP(width=16, depth=1, time_features=3, activation="gelu", residual=False), (3, 2)),
+    (MLP(width=16, residual=True), (2,)),
+    (MLP(width=16, depth=1, time_features=3, activation="silu"), (3, 2)),
     (UNet(channels=8), (1, 8, 8)),
     (UNet(channels=4, multipliers=(1, 2, 3), blocks=2, attention=False), (3, 13, 10)),
     (UNet(channels=8, multipliers=(1,)), (2, 5, 5)),
@@ -151,7 +151,7 @@ class CountKernels(TorchDispatchMode):
 
 def test_default_mlp_launches_no_more_than_a_plain_stack():
     layers = [nn.Linear(3, 256), nn.GELU(), nn.Linear(256, 256), nn.GELU(), nn.Linear(256, 256), nn.GELU()]
-    plain, net = nn.Sequential(*layers, nn.Linear(256, 2)), MLP(residual=False).build((2,), {})
+    plain, net = nn.Sequential(*layers, nn.Linear(256, 2)), MLP().build((2,), {})
     x, t = torch.randn(4, 2), torch.rand(4)
     with torch.no_grad(), CountKernels() as ours:
         net(x, t)

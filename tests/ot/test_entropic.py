@@ -2,10 +2,10 @@
 
 import math
 
-import ot as pot
 import pytest
 import torch
 
+import ot as pot
 from pushforward.errors import ConvergenceWarning
 from pushforward.ot import EntropicPlan, solve
 
@@ -32,14 +32,14 @@ def test_gaussians_have_the_closed_entropic_map_and_objective(epsilon):
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
 def test_schroedinger_correlation(sigma):
-    """Unit variances and epsilon = 2 sigma^2 on the squared distance: correlation sqrt(sigma^4 / 4 + 1) - sigma^2 / 2."""
+    """Unit variances, epsilon = 2 sigma^2, squared distance: correlation sqrt(sigma^4 / 4 + 1) - sigma^2 / 2."""
     x, a = gaussian_grid(0.0, 1.0)
     plan = solve(x, x, a, a, epsilon=2 * sigma**2, tolerance=1e-10)
     correlation = a @ (x * plan.barycentric_map())[:, 0]
     assert float(correlation) == pytest.approx(math.sqrt(sigma**4 / 4 + 1) - sigma**2 / 2, abs=1e-5)
 
 
-@pytest.mark.parametrize("relative", [1.0, 0.03, 0.003])
+@pytest.mark.parametrize("relative", [1.0, 0.03, 0.01])
 def test_plan_is_pots(relative):
     g = torch.Generator().manual_seed(0)
     cost = torch.rand(60, 45, generator=g, dtype=torch.float64)

@@ -106,7 +106,7 @@ def test_order_cost_and_reversibility(method):
     oracle, x = mixture_oracle(), points()
     # with a Gaussian target the midpoint rule gains an order: its second-order error cancels over [0, 1]
     exact = oracle.flow_map(x, 0.0, 0.8)
-    counts, errors = [64, 128, 256], []
+    counts, errors = [16, 32, 64], []
     for steps in counts:
         field = Counting(oracle)
         solution = FixedStep(method, steps).solve(field, x, end=0.8)
@@ -114,15 +114,15 @@ def test_order_cost_and_reversibility(method):
         errors.append(float((solution.x - exact).square().mean().sqrt()))
     slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert -slope == pytest.approx(ORDER[method], abs=0.35)
-    back = FixedStep(method, 256).solve(oracle, exact, start=0.8, end=0.0).x
-    assert (back - x).abs().max() < {1: 0.3, 2: 1e-2, 4: 1e-5}[ORDER[method]]
+    back = FixedStep(method, 64).solve(oracle, exact, start=0.8, end=0.0).x
+    assert (back - x).abs().max() < {1: 0.3, 2: 2e-2, 4: 1e-4}[ORDER[method]]
 
 
 def test_second_order_multistep_keeps_its_order_on_uneven_grids():
     oracle, x = gaussian_oracle(), points()
     exact = oracle.flow_map(x, 0.0, 1.0)
     errors = [
-        float((FixedStep("ab2", n, LogitNormalQuantiles()).solve(oracle, x).x - exact).square().mean().sqrt()) for n in (64, 128, 256)
+        float((FixedStep("ab2", n, Cosine()).solve(oracle, x).x - exact).square().mean().sqrt()) for n in (16, 32, 64)
     ]
     assert np.log2(errors[0] / errors[1]) > 1.65
     assert np.log2(errors[1] / errors[2]) > 1.65
@@ -132,14 +132,14 @@ def test_second_order_multistep_keeps_its_order_on_uneven_grids():
 def test_paths_meet_the_nodes_asked_for(method):
     oracle, x = gaussian_oracle(), points(8)
     nodes = torch.tensor([0.0, 0.1, 0.33, 0.75, 1.0])
-    solution = FixedStep(method, 64).solve(oracle, x, nodes=nodes)
+    solution = FixedStep(method, 32).solve(oracle, x, nodes=nodes)
     assert solution.path.shape == (5, 8, 2)
     assert torch.equal(solution.path[0], x)
     assert torch.equal(solution.path[-1], solution.x)
     exact = torch.stack([oracle.flow_map(x, 0.0, float(t)) for t in nodes])
-    assert (solution.path - exact).abs().max() < {1: 0.2, 2: 3e-3, 4: 1e-5}[ORDER[method]]
-    assert solution.evaluations == COST[method] * (64 + 2) + (method == "ab2")  # 0.1 and 0.33 are new nodes
-    back = FixedStep(method, 64).solve(oracle, x, start=1.0, end=0.0, nodes=[1.0, 0.5])
+    assert (solution.path - exact).abs().max() < {1: 0.4, 2: 1e-2, 4: 1e-4}[ORDER[method]]
+    assert solution.evaluations == COST[method] * (32 + 2) + (method == "ab2")  # 0.1 and 0.33 are new nodes
+    back = FixedStep(method, 4).solve(oracle, x, start=1.0, end=0.0, nodes=[1.0, 0.5])
     assert back.path.shape == (2, 8, 2)
 
 
@@ -163,13 +163,13 @@ def test_shapes_dtypes_conditions_and_gradients_pass_through():
     rate = torch.tensor(0.5, dtype=F64, requires_grad=True)
     field = Flow(lambda x, t, c: rate * c["k"].view(-1, 1, 1) * x)
     x = torch.ones(2, 3, 4, dtype=F64, requires_grad=True)
-    for solver in (FixedStep("rk4", 50), FixedStep("ab2", 2000), DormandPrince(1e-8), DormandPrince(1e-8, "batch")):
+    for solver in (FixedStep("rk4", 50), FixedStep("ab2", 500), DormandPrince(1e-8), DormandPrince(1e-8, "batch")):
         out = solver.solve(field, x, condition=condition, nodes=[0.5, 1.0])
         growth = torch.exp(0.5 * condition["k"]).view(-1, 1, 1).expand_as(x)
-        assert torch.allclose(out.x, growth, atol=1e-6)
-        assert torch.allclose(out.path[0], growth.sqrt(), atol=1e-6)
+        assert torch.allclose(out.x, growth, atol=1e-5)
+        assert torch.allclose(out.path[0], growth.sqrt(), atol=1e-5)
         dx, dr = torch.autograd.grad(out.x.sum(), [x, rate])
-        assert torch.allclose(dx, growth, atol=1e-6)
+        assert torch.allclose(dx, growth, atol=1e-5)
         assert float(dr) == pytest.approx(float((growth * condition["k"].view(-1, 1, 1)).sum()), rel=1e-5)
     half = FixedStep("rk4", 4).solve(Flow(lambda x, t, c: t[:, None] * x), torch.ones(2, 1, dtype=torch.bfloat16)).x
     assert half.dtype == torch.bfloat16
@@ -202,7 +202,9 @@ def test_choosing_a_solver():
     assert choose_solver(default, steps=8) == FixedStep("midpoint", 8)
     assert choose_solver(default, steps=8, grid=Karras()) == FixedStep("midpoint", 8, Karras())
     assert choose_solver(FixedStep("rk4", 4, Cosine()), steps=8) == FixedStep("rk4", 8, Cosine())
-    assert choose_solver(FixedStep("rk4"), grid=torch.tensor([0.0, 0.5, 1.0])) == FixedStep("rk4", None, Explicit((0.0, 0.5, 1.0)))
+    assert choose_solver(FixedStep("rk4"), grid=torch.tensor([0.0, 0.5, 1.0])) == FixedStep(
+        "rk4", None, Explicit((0.0, 0.5, 1.0))
+    )
     assert choose_solver(FixedStep("rk4", None, Explicit((0.0, 1.0))), steps=3) == FixedStep("rk4", 3)
     assert choose_solver(SDE(diffusion=Bump()), steps=5, method="euler-maruyama") == SDE("euler-maruyama", 5, Bump())
     assert choose_solver(FixedStep(), method="dopri5") == DormandPrince()

@@ -122,8 +122,7 @@ def test_two_processes_train_one_model_and_save_the_same_format(tmp_path):
         "assert gathered[0] == gathered[1], gathered\n"
         "assert torch.distributed.get_backend() == 'gloo'\n"
     )
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(20000 + os.getpid() % 20000)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run([*command, str(script), str(tmp_path / "run")], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]

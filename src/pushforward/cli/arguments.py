@@ -86,10 +86,11 @@ def arguments_of(function: Callable[..., Any]) -> list[Argument]:
 
 def _argument(parameter: inspect.Parameter, hint: Any, about: str) -> Argument:
     mark = Mark()
-    if get_origin(hint) is Annotated:
-        hint, mark = get_args(hint)
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = next(part for part in get_args(hint) if part is not type(None))
+    while get_origin(hint) in (Annotated, Union, types.UnionType):
+        if get_origin(hint) is Annotated:
+            hint, mark = get_args(hint)
+        else:
+            hint = next(part for part in get_args(hint) if part is not type(None))
     positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     return Argument(parameter.name, hint, parameter.default, positional, mark, about)
 
@@ -125,16 +126,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         missing = re.fullmatch(r"the following arguments are required: (.*)", message)
         if missing:
-            raise InputError(f"missing {missing[1]}: {self.line}")
-        message = re.sub(r"^argument (\S+?/)?", "", message).replace("expected one argument", "needs a value")
-        raise InputError(f"{message.replace('expected at least one argument', 'needs a value')}: {self.line}" if "needs" in message else message)
+            names = [name.partition("/")[0] for name in missing[1].split(", ")]
+            raise InputError(f"missing {' and '.join(names)}: {self.line}")
+        message = re.sub(r"^argument ([^:/]+)(/[^:]+)?: ", r"\1 ", message)
+        raise InputError(re.sub(r"expected (one|at least one) argument", f"needs a value: {self.line}", message))
 
 
 def _add(parser: argparse.ArgumentParser, item: Argument) -> None:
     options: dict[str, Any] = {"default": item.default}
+    if item.positional and item.many:
+        parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs="*", default=[])
+        return
     if item.positional:
-        nargs = "*" if item.many else None if item.required else "?"
-        parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs=nargs, **options)
+        parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs=None if item.required else "?", **options)
         return
     flags = [item.flag, *([item.mark.short] if item.mark.short else [])]
     options |= {"dest": item.name, "required": item.required}
@@ -154,12 +158,12 @@ def _reader(kind: Any) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         if get_origin(kind) is Literal:
             if text not in get_args(kind):
-                raise argparse.ArgumentTypeError(f"no {text!r}{nearest(text, get_args(kind))}")
+                raise argparse.ArgumentTypeError(f"cannot be {text!r}{nearest(text, get_args(kind))}")
             return text
         try:
             return kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"wanted {words.get(kind, kind.__name__)}, got {text!r}") from None
+            raise argparse.ArgumentTypeError(f"must be {words.get(kind, kind.__name__)}, got {text!r}") from None
 
     return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from pushforward.conditions import Column, decode
 from pushforward.errors import InputError, nearest
 from pushforward.maps import FlowTransport, load
 from pushforward.measures import Empirical, Gaussian, as_measure, write_samples
+from pushforward.measures.named import DIGITS, is_named
+from pushforward.measures.spec import parse_spec
 
-__all__ = ["Conditions", "Device", "Output", "Rows", "Run", "in_batches", "open_run", "read_rows", "write_rows"]
+__all__ = ["Conditions", "Device", "Output", "Rows", "Run", "in_batches", "open_run", "read_rows", "rehearse", "write_rows"]
 
 Run: TypeAlias = Annotated[str, Mark(shows="RUN")]
 Output: TypeAlias = Annotated[str, Mark(short="-o", shows="OUTPUT")]
@@ -60,7 +63,7 @@ def read_rows(transport: FlowTransport, text: str, condition: list[str] | None, 
     given = _given(condition or [], schema)
     columns = tuple(name for name in schema if name not in given)
     shape = Gaussian(torch.zeros(transport.event_shape))
-    measure = as_measure(text, like=shape, condition=columns if _may_have_columns(text) else ())
+    measure = as_measure(text, like=shape, condition=columns if _has_columns(text) else ())
     if columns and not measure.schema:
         example = f"{columns[0]}={(schema[columns[0]].categories or (0.5,))[0]}"
         raise InputError(f"the transport is conditioned on {', '.join(columns)}: give --condition {example}, or --condition {columns[0]}= for none")
@@ -72,17 +75,10 @@ def read_rows(transport: FlowTransport, text: str, condition: list[str] | None, 
     return Rows(found.x, held | {name: value for name, value in spread.items() if value is not None}, getattr(measure, "names", None))
 
 
-def _may_have_columns(text: str) -> bool:
-    """Only files and digits have columns: asking another measure for one is an error."""
-    return text.partition(":")[0] == "digits" or isinstance_of_file(text)
-
-
-def isinstance_of_file(text: str) -> bool:
-    """Tell whether a text names a file rather than a measure."""
-    from pushforward.measures.named import is_named
-    from pushforward.measures.spec import parse_spec
-
-    return not is_named(parse_spec(text).path)
+def _has_columns(text: str) -> bool:
+    """Files have columns, and so have the digits: asking another measure for one is an error."""
+    path = parse_spec(text).path
+    return path == DIGITS or not is_named(path)
 
 
 def _given(condition: list[str], schema: dict[str, Column]) -> dict[str, str]:
@@ -127,6 +123,15 @@ def in_batches(function: Callable[[Tensor, dict[str, np.ndarray]], Tensor], rows
 
 def write_rows(path: str, x: Tensor, rows: Rows, names: tuple[str, ...] | None, extra: dict[str, np.ndarray] | None = None) -> None:
     """Write points with their conditions and further columns; an `.npy` holds the points alone."""
-    kept = rows.condition if not path.lower().endswith(".npy") else {}
-    names = names if names is not None and x.ndim == 2 and len(names) == x.shape[1] else None
-    write_samples(path, x, names=names, columns=kept | (extra or {}))
+    kept = {} if path.lower().endswith(".npy") else rows.condition
+    fitting = names if names is not None and x.ndim == 2 and len(names) == x.shape[1] else None
+    write_samples(path, x, names=fitting, columns=kept | (extra or {}))
+
+
+def rehearse(path: str, rows: Rows, names: tuple[str, ...] | None, extra: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` before the work where its result could not be written: one row is written elsewhere in the same format."""
+    if not Path(path).parent.is_dir():
+        raise InputError(f"cannot write {path!r}: there is no folder {str(Path(path).parent)!r}: make it first")
+    one = Rows(rows.x[:1], {name: value[:1] for name, value in rows.condition.items()}, rows.names)
+    with tempfile.TemporaryDirectory() as folder:
+        write_rows(f"{folder}/{Path(path).name}{'/' if path.endswith('/') else ''}", one.x, one, names, {name: np.zeros(1) for name in extra})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from pushforward import training
 from pushforward.cli.explain import Node, explain, insert, node_of
+from pushforward.cli.pieces import classes_of, options_of
 from pushforward.cli.terminal import complain, one_line
+from pushforward.configuration import Recorded, find_class
 from pushforward.errors import InputError, nearest
 from pushforward.maps import FlowTransport
 from pushforward.measures import Empirical
+from pushforward.networks import Architecture
 from pushforward.training import Diverged, fit_config, read_config, read_history
 
-__all__ = ["SWITCHES", "USAGE", "run"]
+__all__ = ["ABOUT", "SWITCHES", "USAGE", "run"]
 
 USAGE = "pushforward fit SOURCE TARGET --out RUN [options]"
 SWITCHES = {
@@ -31,6 +34,13 @@ SWITCHES = {
     "quiet": "print nothing",
 }
 """Options without a value."""
+
+ABOUT = {
+    "condition": "columns of TARGET that its rows are conditioned on, a or a,b",
+    "network": "architecture of the velocity field",
+    "out": "directory for the transport and all that belongs to it",
+}
+"""What differs from the library's own words, which speak of arrays."""
 
 AS_TYPED = ("source", "target", "condition")
 """Arguments that are taken as they were written: `3` is the file of that name."""
@@ -50,7 +60,14 @@ class _Words:
 
 
 def run(argv: list[str]) -> int:
-    """Learn a flow and say where it is; 1 when the training diverged, 130 when it was interrupted."""
+    """Learn a flow that moves SOURCE onto TARGET.
+
+    With nothing else given: an MLP for vectors and a U-Net for images, straight paths, flow matching; pairs by optimal transport between two
+    sets of samples, independent pairs where the source is noise. RUN holds the transport, config.yaml with every option, metrics.jsonl and
+    checkpoints.
+
+    Ends with exit code 1 when the training diverged and 130 when it was interrupted; both go on with --resume.
+    """
     words = _sort(argv)
     out = Path(_required(words))
     sys.path.append(os.getcwd())  # so that --coupling my_pieces.Mine finds a file of one's own
@@ -82,19 +99,24 @@ def _sort(argv: list[str]) -> _Words:
             continue
         key, equals, value = word.lstrip("-").partition("=")
         key = "out" if word == "-o" else key
-        if key in SWITCHES and not equals:
+        _check_name(word, key)
+        if key in SWITCHES:
+            if equals:
+                raise InputError(f"--{key} takes no value")
             words.switches.add(key)
             continue
         if not equals and (not rest or rest[0].startswith("--")):
-            raise InputError(f"{word} needs a value, as in {word} VALUE{_hint(key)}")
+            raise InputError(f"--{key} needs a value, as in --{key} VALUE")
         words.options.append((key, value if equals else rest.pop(0)))
     if len(words.sides) > 2:
         raise InputError(f"fit takes SOURCE and TARGET, got a third: {words.sides[2]!r}; several columns are written --condition a,b")
     return words
 
 
-def _hint(key: str) -> str:
-    return nearest(key, SWITCHES) if nearest(key, SWITCHES).startswith("; did") else ""
+def _check_name(word: str, key: str) -> None:
+    known = {f"--{name}" for name in (*options_of(training.fit), *SWITCHES, "config", "help") if name != "show_progress"}
+    if f"--{key.partition('.')[0]}" not in known:
+        raise InputError(f"fit has no option {word.partition('=')[0]!r}{nearest(word, known)}")
 
 
 def _required(words: _Words) -> str:
@@ -126,7 +148,9 @@ def _read(file: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read the configuration {file}: {(error.strerror or str(error)).lower()}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
+        raise InputError(f"{file} is not YAML{place}") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no options: wanted a mapping, as config.yaml of a run")
     return content
@@ -150,7 +174,15 @@ def _parse(arguments: list[str], tree: Node) -> dict[str, Any]:
     except (ArgumentError, TypeError, ValueError) as error:
         known = {key: node for key, node in tree.items() if key not in AS_TYPED}
         raise InputError(explain(known, training.fit, "fit") or one_line(error)) from error
+    _check_network(values["network"])
     return {name: value for name, value in values.items() if name != "config" and value is not None}
+
+
+def _check_network(description: dict[str, Any] | None) -> None:
+    """Refuse a bare module: its shape would not be known, and it could not be described and loaded again."""
+    if description and not issubclass(find_class(description["class_path"]), Architecture | Recorded):
+        known = ", ".join(classes_of(Architecture))
+        raise InputError(f"network cannot be {description['class_path']!r}: wanted {known}, or an Architecture or Recorded module of your own")
 
 
 @contextmanager
@@ -163,9 +195,9 @@ def _nothing_half_written(out: Path) -> Iterator[None]:
     except BaseException:
         if not was_run and not _saved(out):
             for file in ("config.yaml", "metrics.jsonl"):
-                (out / file).unlink(missing_ok=True)
+                _try(lambda file=file: (out / file).unlink())
             for folder in (out / "checkpoints", *created):
-                _remove_empty(folder)
+                _try(folder.rmdir)
         raise
 
 
@@ -173,11 +205,10 @@ def _saved(out: Path) -> bool:
     return any(out.glob("checkpoints/*.safetensors"))
 
 
-def _remove_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:  # not there, or something of another run is in it
-        return
+def _try(remove: Callable[[], None]) -> None:
+    """Remove what is there and empty; something of another run is left alone."""
+    with suppress(OSError):
+        remove()
 
 
 def _farewell(out: Path, config: dict[str, Any], transport: FlowTransport) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, write_rows
+from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
 from pushforward.errors import InputError
 from pushforward.randomness import seeded
 
@@ -34,6 +34,8 @@ def log_prob(
     """  # fmt: skip
     transport = open_run(run, device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
+    if output is not None:
+        rehearse(output, points, points.names, ("log_prob",))
     generator = seeded(seed, "probes", device=transport.device)
     try:
         with torch.no_grad():

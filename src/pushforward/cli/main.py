@@ -50,8 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             code = _command(words)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        _silence()
+    except BrokenPipeError:  # whoever read the output has seen enough
         return 141
     except KeyboardInterrupt:
         complain("interrupted", "nothing more was written")
@@ -64,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         complain("error", line)
         return 2
+    finally:
+        _silence_if_broken()
 
 
 def _command(words: list[str]) -> int:
@@ -77,11 +78,21 @@ def _command(words: list[str]) -> int:
     known = [command for group in COMMANDS.values() for command in group]
     if name not in known:
         raise InputError(f"no command {name!r}{nearest(name, known)}; see pushforward --help")
-    if {"-h", "--help"} & set(rest):
-        name, rest = "help", [name, *(word for word in rest if word not in ("-h", "--help"))][:2]
+    asked = [word for word in rest if word in ("-h", "--help") or word.endswith(".help") or ".help=" in word]
+    if asked:
+        name, rest = "help", _topic(name, rest, asked[0])
     module = module_of(name)
     own = getattr(module, "run", None)
     return own(rest) if own else dispatch(getattr(module, module.__name__.rpartition(".")[2]), rest, name)
+
+
+def _topic(name: str, rest: list[str], asked: str) -> list[str]:
+    """Return what help is wanted on: the command, its action (`recipe run --help`), or a piece (`fit --network.help MLP`)."""
+    if asked in ("-h", "--help"):
+        return [name, *(word for word in rest if word != asked)][:2]
+    option, _, piece = asked.partition("=")
+    after = rest[rest.index(asked) + 1 :][:1]
+    return [piece or next(iter(after), "") or option]
 
 
 def dispatch(function: Callable[..., int | None], argv: list[str], program: str) -> int:
@@ -127,9 +138,9 @@ def _mistake(error: Exception) -> str | None:
     return None
 
 
-def _silence() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush does not complain of the closed pipe."""
+def _silence_if_broken() -> None:
+    """Point standard output at nothing if it takes no more, so that the interpreter's last flush does not complain again."""
     try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return

@@ -37,8 +37,8 @@ def public_classes() -> dict[str, dict[str, type]]:
 
 def classes_of(base: type) -> dict[str, type]:
     """Return the public classes that can stand where `base` is asked for."""
-    everything = [item for classes in public_classes().values() for item in classes.items()]
-    return {name: cls for name, cls in sorted(everything) if issubclass(cls, base) and not inspect.isabstract(cls)}
+    found = [item for classes in public_classes().values() for item in classes.items() if issubclass(item[1], base)]
+    return {name: cls for name, cls in sorted(dict(found).items(), key=lambda item: item[0]) if not inspect.isabstract(cls)}
 
 
 def type_text(hint: Any) -> str:

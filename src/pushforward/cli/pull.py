@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, write_rows
+from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
 
 __all__ = ["pull"]
 
@@ -33,6 +33,7 @@ def pull(
     """  # fmt: skip
     transport = open_run(run, device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
+    rehearse(output, points, points.names)
     moved = in_batches(lambda y, value: transport.pull(y, value or None, steps=steps, tolerance=tolerance, method=method), points)
     write_rows(output, moved, points, points.names)
     print(f"{len(moved)} rows pulled to {output}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, write_rows
+from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
 from pushforward.randomness import seeded
 
 __all__ = ["push"]
@@ -38,6 +38,7 @@ def push(
     """  # fmt: skip
     transport = open_run(run, device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
+    rehearse(output, points, transport.names)
     generator = seeded(seed, "push", device=transport.device)
     moved = in_batches(
         lambda x, value: transport.push(

@@ -16,7 +16,8 @@ from pushforward.couplings._conditional import blocks, mismatch
 from pushforward.couplings.pairing import balanced_rows, carry, check_rows
 from pushforward.errors import InputError
 from pushforward.geometry import Cost, SquaredEuclidean
-from pushforward.ot import Method, solve
+from pushforward.ot import solve
+from pushforward.ot.solve import Method
 
 __all__ = ["MinibatchOT"]
 
@@ -103,7 +104,6 @@ class MinibatchOT(Coupling):
                 f"condition_weight must be zero or positive (infinity allowed), got {self.condition_weight}"
             )
 
-    @torch.no_grad()
     def __call__(
         self,
         x0: Tensor,
@@ -119,10 +119,11 @@ class MinibatchOT(Coupling):
         condition.
         """
         check_rows(x0, x1, condition)
-        if self.condition_weight > 0:
-            rows = self._conditional(x0, x1, condition, generator)
-        else:
-            rows = self._unconditional(x0, x1, generator)
+        with torch.no_grad():  # which rows pair is not differentiable; the rows themselves stay so
+            if self.condition_weight > 0:
+                rows = self._conditional(x0, x1, condition, generator)
+            else:
+                rows = self._unconditional(x0, x1, generator)
         return carry(x0, rows, x1, condition)
 
     def _unconditional(self, x0: Tensor, x1: Tensor, generator: torch.Generator | None) -> Tensor:

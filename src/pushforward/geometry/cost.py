@@ -22,7 +22,7 @@ class Cost(ABC):
 
     @abstractmethod
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `c(x_i, y_j)`, `(n, m)`, of `x: (n, *event)` and `y: (m, *event)`. Raises `InputError` for unlike rows."""
+        """Return `c(x_i, y_j)`: `(n, m)`, of `x: (n, *event)` and `y: (m, *event)`. Raises `InputError` if unlike."""
 
     @abstractmethod
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:

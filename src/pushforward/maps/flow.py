@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,8 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """Carry target points `y: (n, *event)` back to the source: the inverse of `push` to the solver's accuracy."""  # fmt: skip
         y, rows = self._enter(y, condition, self.target_frame)
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
-        return self.source_frame.restore(solver.solve(self.field, y, condition=rows, start=1.0, end=0.0).x)
+        start = solver.solve(self.field, y, condition=rows, start=1.0, end=0.0).x
+        return self.source_frame.restore(start / self.field.path.source_scale)
 
     def solve(
         self, x: Tensor, condition: object = None, *, solver: Solver | None = None, nodes: Tensor | None = None,
@@ -97,7 +99,8 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """  # fmt: skip
         x, rows = self._enter(x, condition, self.source_frame)
         field = self.field if guidance == 1.0 else ClassifierFree(self.field, guidance)
-        solution = (solver or self.solver).solve(field, x, condition=rows, nodes=nodes, generator=generator)
+        start = x * self.field.path.source_scale
+        solution = (solver or self.solver).solve(field, start, condition=rows, nodes=nodes, generator=generator)
         return self._leave(solution)
 
     def trajectory(
@@ -133,8 +136,11 @@ class FlowTransport(nn.Module, Recorded, Transport):
             raise InputError("no density: the source of this transport is known by its samples only")
         z, rows = self._enter(y, condition, self.target_frame)
 
+        scale = self.field.path.source_scale
+
         def log_prob0(x: Tensor) -> Tensor:
-            return source.log_prob(self.source_frame.restore(x)) - self.source_frame.log_det().to(x)
+            volume = self.source_frame.log_det().to(x) + x[0].numel() * math.log(scale)
+            return source.log_prob(self.source_frame.restore(x / scale)) - volume
 
         density = log_density(
             self.field, z, log_prob0, solver=solver or self.solver, condition=rows, probes=probes, generator=generator

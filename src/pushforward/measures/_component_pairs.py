@@ -33,8 +33,8 @@ class Located(NamedTuple):
 class ComponentPairs(NamedTuple):
     """All K pairs of a source and a target component, each field with the pairs first.
 
-    Means `(K, d)`, as they are and times W; `W` and `V = W^-1` `(K, d, d)`; ratios `(K, d)`; log-weights `(K,)`, and these
-    with the constant part of the log-density added.
+    Means `(K, d)`, as they are and times W; `W` and `V = W^-1` `(K, d, d)`; ratios `(K, d)`; log-weights `(K,)`, and
+    these with the constant part of the log-density added.
     """
 
     source_mean: Tensor
@@ -93,4 +93,4 @@ def _components(name: str, measure: Gaussian | GaussianMixture) -> tuple[Tensor,
         )
     if len(measure.event_shape) != 1:
         raise InputError(f"{name} has points of shape {measure.event_shape}, wanted vectors (d,): flatten it first")
-    return measure.mean[None].double(), measure.covariance[None].double(), torch.ones(1, dtype=torch.float64)
+    return measure.mean[None].double(), measure.covariance[None].double(), measure.mean.new_ones(1, dtype=torch.float64)

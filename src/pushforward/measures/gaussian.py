@@ -31,11 +31,13 @@ class Gaussian(Recorded, Measure):
         self.mean = self.mean[None] if self.mean.ndim == 0 else self.mean
         self._covariance: Tensor | None = None
         self._factor: Tensor | None = None
+        self._log_det = 0.0
         if covariance is not None:
             self._covariance = floating("covariance", covariance).to(self.mean)
             d = self.mean.numel()
             self._factor = cholesky("covariance", self._covariance, (*self.mean.shape, d))
             self._whitening = invert_lower(self._factor)
+            self._log_det = float(self._factor.diagonal().log().sum())
         self._standard = not self.mean.any() and (
             self._factor is None or torch.equal(self.covariance, self._identity())
         )
@@ -76,8 +78,7 @@ class Gaussian(Recorded, Measure):
         """Log-density at `x: (n, *event)`: `(n,)`."""
         check_points(x, self.event_shape)
         y = self._whiten(x).flatten(1)
-        log_det = 0.0 if self._factor is None else float(self._factor.diagonal().log().sum())
-        return -0.5 * ((y * y).sum(1) + y.shape[1] * LOG_2PI) - log_det
+        return -0.5 * ((y * y).sum(1) + y.shape[1] * LOG_2PI) - self._log_det
 
     def score(self, x: Tensor) -> Tensor:
         """Gradient of the log-density, `-covariance^-1 (x - mean)`: `(n, *event)`."""

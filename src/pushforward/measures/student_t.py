@@ -35,6 +35,7 @@ class StudentT(Recorded, Measure):
         self.mean = Gaussian(mean).mean
         self.degrees = float(degrees)
         self._normal = Gaussian(torch.zeros_like(self.mean), scale)
+        self._at_mean = float(self._normal.log_prob(self.mean.new_zeros(1, *self.mean.shape, dtype=torch.float64)))
 
     @property
     def covariance(self) -> Tensor:
@@ -63,8 +64,7 @@ class StudentT(Recorded, Measure):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density at `x: (n, *event)`: `(n,)`."""
         nu, d = self.degrees, self.mean.numel()
-        at_mean = float(self._normal.log_prob(torch.zeros_like(self.mean[None]).double())) + 0.5 * d * math.log(2 / nu)
-        constant = at_mean + math.lgamma((nu + d) / 2) - math.lgamma(nu / 2)
+        constant = self._at_mean + 0.5 * d * math.log(2 / nu) + math.lgamma((nu + d) / 2) - math.lgamma(nu / 2)
         return constant - 0.5 * (nu + d) * torch.log1p(self._distance(x) / nu)
 
     def score(self, x: Tensor) -> Tensor:

@@ -117,7 +117,10 @@ def _write_h5ad(path: Path, x: np.ndarray, names: tuple[str, ...] | None, column
     index = [str(row) for row in range(len(x))]
     obs = pandas.DataFrame({name: _plain(column) for name, column in _split(columns).items()}, index=index)
     var = pandas.DataFrame(index=list(names or _default_names(x)))
-    anndata.AnnData(X=np.ascontiguousarray(x), obs=obs, var=var).write_h5ad(path)
+    try:
+        anndata.AnnData(X=np.ascontiguousarray(x), obs=obs, var=var).write_h5ad(path)
+    except RuntimeError as error:  # what HDF5 raises on a full disk
+        raise OSError(f"HDF5: {error}") from error
 
 
 def _table(x: np.ndarray, names: tuple[str, ...] | None, columns: Columns) -> Columns:

@@ -1,4 +1,4 @@
-"""A residual multilayer perceptron, for vectors and small arrays."""
+"""A multilayer perceptron, residual on request, for vectors and small arrays."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class MLP(Architecture):
     """`depth` hidden layers of `width` units on the flattened point, the time and `time_features` Fourier frequencies
     of it.
 
-    `h <- h + act(W h + b)` from the second layer on when `residual`, else `h <- act(W h + b)`. The condition's
-    embedding is added before the first activation. The last layer starts at zero, so that an untrained network predicts
-    0. It costs what a plain stack of the same linear layers on (x, t) costs.
+    `h <- act(W h + b)`, or `h <- h + act(W h + b)` from the second layer on when `residual`, which deep stacks need and
+    shallow ones do not. The condition's embedding is added before the first activation. The last layer starts at zero,
+    so that an untrained network predicts 0. The defaults launch what a plain stack of the same layers on (x, t) does.
 
     >>> net = MLP(width=32).build((2,), {})
     >>> net(torch.zeros(5, 2), torch.zeros(5)).shape
@@ -45,7 +45,7 @@ class MLP(Architecture):
     depth: int = 3
     time_features: int = 0
     activation: Literal["gelu", "silu", "selu", "relu", "tanh"] = "gelu"
-    residual: bool = True
+    residual: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 1 or self.time_features < 0:

@@ -311,9 +311,9 @@ class Slowed(TimeLaw):
 
     references: ClassVar[tuple[Reference, ...]] = (
         Reference(
-            "mixflow2025",
+            "li2025mixflow",
             "MixFlow Training: Alleviating Exposure Bias with Slowed Interpolation Mixture",
-            "the authors of arXiv 2512.19311",
+            "Li, Hui and Lyu, Jiayue and Wang, Fu-Yun and Cheng, Kaihui and Zhu, Siyu and Wang, Jingdong",
             2025,
             arxiv="2512.19311",
         ),

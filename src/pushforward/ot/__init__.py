@@ -3,7 +3,7 @@
 from pushforward.ot.entropic_plan import EntropicPlan
 from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Problem
-from pushforward.ot.solve import Method, solve
+from pushforward.ot.solve import solve
 from pushforward.ot.sparse_plan import SparsePlan
 
-__all__ = ["EntropicPlan", "Method", "Plan", "Problem", "SparsePlan", "solve"]
+__all__ = ["EntropicPlan", "Plan", "Problem", "SparsePlan", "solve"]

@@ -85,7 +85,7 @@ class EntropicPlan(Plan):
             i, j = (block > threshold).nonzero(as_tuple=True)
             parts.append((torch.stack([i + rows.start, j]), block[i, j]))
         index, mass = torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts])
-        return torch.sparse_coo_tensor(index, mass, self.problem.shape).coalesce()
+        return torch.sparse_coo_tensor(index, mass, self.problem.shape, check_invariants=False).coalesce()
 
     def sample_pairs(self, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draw `n` pairs of indices with replacement: the row from the marginal, the column from that row."""

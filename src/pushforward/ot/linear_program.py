@@ -67,7 +67,7 @@ class _Master:
             f, self.g = self._solve()
             priced = self.cost - f[:, None] - self.g
             self.violation = max(0.0, -float(priced.min()))
-            if self.violation <= tolerance:
+            if self.violation <= tolerance or count == max_rounds:
                 return count
             self.edges = np.union1d(self.edges, _cheapest(priced, -tolerance))
         return max_rounds
@@ -132,4 +132,4 @@ def _plan(
     cost = problem.dense().double()
     f = (cost[:, columns] - dual).amin(1)
     g = (cost[rows] - f[rows, None]).amin(0).index_copy(0, columns, dual)
-    return SparsePlan(problem, "exact", rounds, converged, i, j, mass, g)
+    return SparsePlan(problem, "exact", rounds, converged, i, j, mass, g, converged)

@@ -12,7 +12,7 @@ from pushforward.maps import FlowTransport, evaluate
 from pushforward.training import fit_config
 from pushforward.measures import as_measure
 
-__all__ = ["Experiment", "Fit"]
+__all__ = ["Experiment", "Fit", "class_names"]
 
 Figures = dict[str, float]
 
@@ -53,21 +53,25 @@ class Fit(Experiment):
         source = as_measure(self.held_out.get("source", self.config["source"]), like=target)
         found = evaluate(transport, source, target, seed=1000 + seed, **build(self.evaluation))
         figures = found.paths | found.likelihood | {"evaluations": float(found.evaluations)}
+        if "negative log-likelihood, floor" in figures:
+            figures["likelihood excess"] = figures["negative log-likelihood"] - figures["negative log-likelihood, floor"]
         for score in found.scores:
             figures |= {score.name: score.value, f"{score.name} floor": score.floor}
             if score.baseline is not None:
                 figures[f"{score.name} source"] = score.baseline
+                figures[f"{score.name} source squared"] = score.baseline**2
         for name, points in found.curves.items():
             figures |= {f"{name}@{steps}": value for steps, value in points}
         return figures
 
     def pieces(self) -> list[str]:
         """Return the classes named in the configuration."""
-        return _class_names(self.config)
+        return class_names(self.config)
 
 
-def _class_names(value: Any) -> list[str]:
+def class_names(value: Any) -> list[str]:
+    """Return the names of the classes in a description, outermost first."""
     if not isinstance(value, dict):
         return []
     own = [value["class_path"].rpartition(".")[2]] if "class_path" in value else []
-    return own + [name for item in value.values() for name in _class_names(item)]
+    return own + [name for item in value.values() for name in class_names(item)]

@@ -58,7 +58,7 @@ class Recipe:
     """A published system: its paper, the experiments that try it, the seeds, and what must hold.
 
     `experiments` maps names to descriptions `{class_path, init_args}` of `Experiment` pieces. Each reports named figures; figure `f` of
-    experiment `e` is called `e/f` in `expect`.
+    experiment `e` is called `e/f` in `expect`. In the file, `common` is laid under every experiment, and `closed_forms` are experiments without it.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Recipe:
             content = yaml.safe_load(path.read_text())
             common = content.pop("common", {})
             experiments = {name: _merge(common, spec) for name, spec in content.pop("experiments").items()}
+            experiments |= content.pop("closed_forms", {})
             paper = Reference(**content.pop("paper"))
             expect = tuple(Expectation(**item) for item in content.pop("expect"))
             seeds = tuple(content.pop("seeds", (0, 1, 2)))

@@ -21,7 +21,8 @@ def point_motion(states: Tensor, times: Tensor, target: Tensor, view: View) -> s
     """Encode trajectories `(T, k, 2)` and the target `(m, 2)` behind them as JSON."""
     frames = _frames(states.shape[0], MOST_FRAMES)
     return _json({
-        "kind": "points", "times": _rounded(times[frames]), "count": min(states.shape[1], MOST_POINTS),
+        "kind": "points", "times": _rounded(times[frames]), "aspect": view.aspect,
+        "count": min(states.shape[1], MOST_POINTS),
         "states": _pack(states[frames][:, :MOST_POINTS], view), "target": _pack(target[:MOST_POINTS], view),
     })  # fmt: skip
 
@@ -47,7 +48,7 @@ def _rounded(times: Tensor) -> list[float]:
 
 def _pack(points: Tensor, view: View) -> str:
     """Store coordinates as 16-bit integers, relative to twice the window so that points just outside stay outside."""
-    unit = (points - torch.tensor(view.centre, dtype=points.dtype)) / (2 * view.half)
+    unit = (points - points.new_tensor(view.centre)) / (2 * points.new_tensor(view.half))
     return base64.b64encode((unit.clamp(-1, 1) * 32767).round().numpy().astype("<i2").tobytes()).decode()
 
 

@@ -17,16 +17,21 @@ from pushforward.report.data import QualityCurve
 
 __all__ = ["Cloud", "View", "clouds", "histograms", "paths", "quality", "training", "view_of"]
 
-_SQUARE, _LARGE, _WIDE = (3.4, 3.4), (4.2, 4.2), (4.6, 3.0)  # inches: text stays readable at the width of a phone
+_SMALL, _LARGE, _WIDE = 3.4, 4.2, (4.6, 3.0)  # inches: text stays readable at the width of a phone
 
 
 @dataclass(frozen=True)
 class View:
-    """A square window on the plane: its centre, half its side, and the names of the axes."""
+    """A window on the plane, one scale for both axes: its centre, half its width and height, the axes' names."""
 
     centre: tuple[float, float]
-    half: float
+    half: tuple[float, float]
     axes: tuple[str, str]
+
+    @property
+    def aspect(self) -> float:
+        """Height over width."""
+        return self.half[1] / self.half[0]
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,17 @@ class Cloud:
 
 
 def view_of(fixed: Sequence[Tensor], pushed: Tensor, axes: tuple[str, str]) -> View:
-    """Fit the window to the source and the target, all but their outermost points, and widen it (at most twice) for
-    pushed points.
+    """Fit the window to the source and the target, all but their outermost points, and widen it for pushed points.
+
+    It grows to twice its size at most, so that diverged points do not shrink the rest to a dot, and is never narrow.
     """
     low, high = _box(torch.cat(list(fixed)), 0.002)
-    centre, half = (low + high) / 2, ((high - low) / 2).max().clamp_min(1e-9)
+    centre, half = (low + high) / 2, ((high - low) / 2).clamp_min(1e-9)
     if len(pushed):
-        half = torch.maximum(
-            half, torch.stack([(b - centre).abs().max() for b in _box(pushed, 0.005)]).max().clamp_max(2 * half)
-        )
-    return View((float(centre[0]), float(centre[1])), 1.08 * float(half), axes)
+        reach = (_box(pushed, 0.005) - centre).abs().amax(0)
+        half = torch.maximum(half, torch.minimum(reach, 2 * half))
+    half = 1.08 * torch.maximum(half, half.flip(0) * torch.tensor([0.8, 0.65], dtype=half.dtype))
+    return View((float(centre[0]), float(centre[1])), (float(half[0]), float(half[1])), axes)
 
 
 def _box(points: Tensor, share: float) -> Tensor:
@@ -71,7 +77,7 @@ def clouds(name: str, layers: Sequence[Cloud], view: View) -> str:
         if any(layer.label for layer in layers):
             axes.legend(loc="best", markerscale=2, handletextpad=0.2, borderaxespad=0.2, labelspacing=0.25)
 
-    return draw(name, _SQUARE, paint)
+    return draw(name, (_SMALL, 0.3 + 0.9 * _SMALL * view.aspect), paint)
 
 
 def paths(name: str, states: Tensor, target: Tensor, view: View) -> str:
@@ -84,17 +90,17 @@ def paths(name: str, states: Tensor, target: Tensor, view: View) -> str:
             axes.scatter(*end.T.numpy(), s=13, c=COLOURS[colour], linewidths=0, zorder=3, rasterized=True)
         _frame(axes, view)
 
-    return draw(name, _LARGE, paint)
+    return draw(name, (_LARGE, 0.3 + 0.9 * _LARGE * view.aspect), paint)
 
 
 def _frame(axes: Axes, view: View) -> None:
-    axes.set_xlim(view.centre[0] - view.half, view.centre[0] + view.half)
-    axes.set_ylim(view.centre[1] - view.half, view.centre[1] + view.half)
+    axes.set_xlim(view.centre[0] - view.half[0], view.centre[0] + view.half[0])
+    axes.set_ylim(view.centre[1] - view.half[1], view.centre[1] + view.half[1])
     axes.set_aspect("equal")
     axes.set_xlabel(view.axes[0])
     axes.set_ylabel(view.axes[1], labelpad=1)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(5))
 
 
 def histograms(name: str, samples: dict[str, Tensor]) -> str:
@@ -126,7 +132,7 @@ def training(name: str, rows: Sequence[dict[str, float]], key: str) -> str:
     step, value = points.T
 
     def paint(axes: Axes) -> None:
-        window = max(1, len(value) // 40)
+        window = 1 if key == "learning_rate" else max(1, len(value) // 40)
         if window > 1:
             thin = slice(None, None, -(-len(value) // 800))
             axes.plot(step[thin], value[thin], color=CURVES[0], alpha=0.25, linewidth=0.8)
@@ -140,12 +146,12 @@ def training(name: str, rows: Sequence[dict[str, float]], key: str) -> str:
 
 
 def _running_mean(step: np.ndarray, value: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of each stretch of `window` values at the end of the stretch, thinned to a few hundred points."""
+    """Mean of each stretch of `window` values at the middle of the stretch, thinned to a few hundred points."""
     if window == 1:
         return step, value
     total = np.concatenate([[0.0], value.cumsum()])
     ends = np.unique(np.linspace(window, len(value), 300).astype(int))
-    return step[ends - 1], (total[ends] - total[ends - window]) / window
+    return step[ends - 1 - window // 2], (total[ends] - total[ends - window]) / window
 
 
 def quality(name: str, curves: Sequence[QualityCurve], floor: float | None) -> str:

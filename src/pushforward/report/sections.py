@@ -36,9 +36,9 @@ def score_section(data: ReportData) -> Section | None:
 
 def _score_row(item: Score, baselines: bool) -> str:
     ratio = "–" if item.ratio is None else f"{item.ratio:.2f}"
-    cells = [f'<td class="value">{item.value:.4g}</td>', f"<td>{item.floor:.4g}</td>", f"<td>{ratio}</td>"]
+    cells = [f'<td class="value">{item.value:.3g}</td>', f"<td>{item.floor:.3g}</td>", f"<td>{ratio}</td>"]
     if baselines:
-        baseline = "–" if item.baseline is None else f"{item.baseline:.4g}"
+        baseline = "–" if item.baseline is None else f"{item.baseline:.3g}"
         cells += [f'<td class="source">{baseline}</td>', f"<td>{_gap(item)}</td>"]
     return f'<tr><th scope="row">{escape(item.name)}</th>{"".join(cells)}</tr>'
 

@@ -18,10 +18,10 @@ function frameAt(times, t) {  // the frame before t, and how far t is on the way
 
 function pointPainter(motion, canvas) {
   const states = unpack(motion.states), target = unpack(motion.target), n = motion.count;
-  const ratio = window.devicePixelRatio || 1, side = Math.round(520 * ratio), pen = canvas.getContext("2d");
-  canvas.width = canvas.height = side;
+  const ratio = window.devicePixelRatio || 1, width = Math.round(520 * ratio), height = Math.round(width * motion.aspect), pen = canvas.getContext("2d");
+  canvas.width = width; canvas.height = height;
   const at = (frame, i) => [states[2 * (frame * n + i)], states[2 * (frame * n + i) + 1]];
-  const px = ([x, y]) => [(1 + x) * side / 2, (1 - y) * side / 2];
+  const px = ([x, y]) => [(1 + x) * width / 2, (1 - y) * height / 2];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const dot = ([x, y], radius) => { pen.beginPath(); pen.arc(x, y, radius * ratio, 0, 2 * Math.PI); pen.fill(); };
   return (t) => {
@@ -29,7 +29,7 @@ function pointPainter(motion, canvas) {
       const a = at(frame, i), b = at(Math.min(frame + 1, motion.times.length - 1), i);
       return px([a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])]);
     };
-    pen.clearRect(0, 0, side, side);
+    pen.clearRect(0, 0, width, height);
     pen.globalAlpha = 0.3; pen.fillStyle = colour("--target");
     for (let i = 0; i < target.length; i += 2) dot(px([target[i], target[i + 1]]), 2);
     pen.globalAlpha = 0.22; pen.strokeStyle = colour("--pushed"); pen.lineWidth = ratio;

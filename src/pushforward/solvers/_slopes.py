@@ -14,8 +14,8 @@ __all__ = ["Slopes"]
 class Slopes:
     """Slots for seven slopes `(R, n)`.
 
-    Without gradients they are the rows of one buffer, and a weighted sum is a matrix-vector product. With gradients, where a buffer must not
-    be overwritten, they are a list of tensors.
+    Without gradients they are the rows of one buffer, and a weighted sum is a matrix-vector product. With gradients,
+    where a buffer must not be overwritten, they are a list of tensors.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -44,7 +44,7 @@ class Slopes:
             self._matrix(len(ERROR))[slot] = slope.reshape(-1)
 
     def stage(self, number: int) -> Tensor:
-        """Return the combination of the slopes that stage `number` (0 to 5) starts from; the last is the step's result."""
+        """Return the combination of slopes that stage `number` (0 to 5) starts from; the last is the step's result."""
         return self._sum(self._weights[number], STAGES[number])
 
     def error(self) -> Tensor:
@@ -53,10 +53,14 @@ class Slopes:
             return self._sum(self._weights[-1], ERROR)
 
     def dense(self, rows: Tensor, fraction: Tensor) -> Tensor:
-        """Return the interpolant's increments per unit step at the `fraction` of the step of each of `rows`: `(M, n)`."""
+        """Return the interpolant's increments per unit step at a `fraction` of the step of each of `rows`: `(M, n)`."""
         powers = torch.stack([fraction ** (p + 1) for p in range(self._dense.shape[1])])
         weights = (self._dense @ powers).unsqueeze(-1)
-        slopes = torch.stack(self._list) if self._buffer is None else self._matrix(len(ERROR)).view(-1, self._rows, self._width)
+        slopes = (
+            torch.stack(self._list)
+            if self._buffer is None
+            else self._matrix(len(ERROR)).view(-1, self._rows, self._width)
+        )
         return (weights * slopes[:, rows]).sum(0)
 
     def _sum(self, weights: Tensor, numbers: tuple[float, ...]) -> Tensor:
@@ -65,7 +69,9 @@ class Slopes:
         return torch.mv(self._matrix(len(numbers)).T, weights).view(self._rows, self._width)
 
     def _slot(self, slot: int) -> Tensor:
-        return self._list[slot] if self._buffer is None else self._matrix(len(ERROR))[slot].view(self._rows, self._width)
+        return (
+            self._list[slot] if self._buffer is None else self._matrix(len(ERROR))[slot].view(self._rows, self._width)
+        )
 
     def _matrix(self, count: int) -> Tensor:
         assert self._buffer is not None

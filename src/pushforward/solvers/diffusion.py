@@ -1,4 +1,6 @@
-"""How much noise a stochastic solver adds at each time: any rule keeps the marginals, given the exact velocity and score."""
+"""How much noise a stochastic solver adds at each time: any rule keeps the marginals, given the exact velocity and
+score.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ __all__ = ["Bump", "Constant", "Diffusion", "Proportional", "Vanishing"]
 
 @dataclass(frozen=True)
 class Diffusion(ABC):
-    """The rule `eps(t)` of `dx = [v + (eps^2 / 2) score] dt + eps dW`. `level` scales `eps^2`; at level 0 the solver is an ODE solver."""
+    """The rule `eps(t)` of `dx = [v + (eps^2 / 2) score] dt + eps dW`. `level` scales `eps^2`; at level 0 the solver is
+    an ODE solver.
+    """
 
     level: float = 1.0
 
@@ -32,7 +36,8 @@ class Diffusion(ABC):
 
 @dataclass(frozen=True)
 class Vanishing(Diffusion):
-    """`eps^2 = level (1 - t)`: the drift stays finite at t = 1, where the score of a linear path grows as `1 / (1 - t)`.
+    """`eps^2 = level (1 - t)`: the drift stays finite at t = 1, where the score of a linear path grows as `1 / (1 -
+    t)`.
 
     >>> Vanishing(4.0)(0.75)
     1.0

@@ -11,8 +11,8 @@ from pushforward.errors import InputError
 
 __all__ = ["divergence", "rademacher"]
 
-_BATCHED_PRODUCTS = 16
-"""Vector-Jacobian products taken at once: more cost memory and gain little."""
+_BATCHED_ENTRIES = 2**20
+"""Entries of the vector-Jacobian products taken at once: more cost memory and gain little."""
 
 
 def rademacher(x: Tensor, probes: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -24,15 +24,22 @@ def rademacher(x: Tensor, probes: int, *, generator: torch.Generator | None = No
 
 
 def divergence(
-    fn: Callable[[Tensor], Tensor], x: Tensor, *, probes: int | None = None, noise: Tensor | None = None, generator: torch.Generator | None = None
+    fn: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    probes: int | None = None,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return `fn(x): (B, *event)` and its divergence `sum_i d fn_i / d x_i`, `(B,)`.
 
-    Exact for `probes=None` and no `noise`, by one vector-Jacobian product per entry. Otherwise Hutchinson's estimate: the mean of `z^T J z` over
-    random signs `z`, drawn here or given as `noise: (probes, B, *event)` (an ODE solver needs the same signs at every call). Rows of `fn`
-    must not depend on each other. With grad mode on the result can be differentiated again, in x and in whatever `fn` uses.
+    Exact for `probes=None` and no `noise`, by one vector-Jacobian product per entry. Otherwise Hutchinson's estimate:
+    the mean of `z^T J z` over random signs `z`, drawn here or given as `noise: (probes, B, *event)` (an ODE solver
+    needs the same signs at every call). Rows of `fn` must not depend on each other. With grad mode on the result can be
+    differentiated again, in x and in whatever `fn` uses.
 
-    Reference: Hutchinson (1989), "A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines".
+    Reference: Hutchinson (1989), "A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
+    splines".
 
     >>> divergence(lambda x: x**2, torch.tensor([[1.0, 3.0]]))[1].tolist()
     [8.0]
@@ -60,7 +67,7 @@ def _trace(value: Tensor, x: Tensor, vectors: Tensor, again: bool) -> Tensor:
     if not value.requires_grad:  # fn does not depend on x at all
         return x.new_zeros(len(x))
     total = x.new_zeros(len(x))
-    for chunk in vectors.split(_BATCHED_PRODUCTS):
+    for chunk in vectors.split(max(1, _BATCHED_ENTRIES // x.numel())):
         (products,) = torch.autograd.grad(
             value, x, chunk, retain_graph=True, create_graph=again, is_grads_batched=True, allow_unused=True
         )

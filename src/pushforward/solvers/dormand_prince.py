@@ -28,7 +28,9 @@ _STRETCH = 1.01  # times the safety factor below one: else a rejected last step 
 
 @dataclass(frozen=True)
 class Control:
-    """How steps are chosen: absolute and relative tolerance, whose error counts, the step floor, the limit on calls, the safety factor."""
+    """How steps are chosen: absolute and relative tolerance, whose error counts, the step floor, the limit on calls,
+    the safety factor.
+    """
 
     atol: float
     rtol: float
@@ -40,8 +42,10 @@ class Control:
 
 @dataclass
 class _Rows:
-    """The rows under way: their numbers in the batch, state `(R, n)`, and per row `(R,)` the time, the next step's length, the error of the
-    last accepted step, whether the last attempt was rejected, and how many steps were forced."""
+    """The rows under way: their numbers in the batch, state `(R, n)`, and per row `(R,)` the time, the next step's
+    length, the error of the last accepted step, whether the last attempt was rejected, and how many steps were
+    forced.
+    """
 
     index: Tensor
     x: Tensor
@@ -55,12 +59,16 @@ class _Rows:
         return _Rows(*(getattr(self, f.name)[keep] for f in fields(self)))
 
 
-def integrate_adaptive(velocity: Velocity, x: Tensor, start: float, end: float, control: Control, nodes: Tensor | None = None) -> Solution:
-    """Integrate `x: (B, *event)` from `start` to `end` (either direction) and return the state at the end and at `nodes: (T,)`.
+def integrate_adaptive(
+    velocity: Velocity, x: Tensor, start: float, end: float, control: Control, nodes: Tensor | None = None
+) -> Solution:
+    """Integrate `x: (B, *event)` from `start` to `end` (either direction) and return the state at the end and at
+    `nodes: (T,)`.
 
-    With `error_control="sample"` each row has its own time, step and error norm, and leaves the batch as soon as it arrives; its result does not
-    depend on its mates beyond the rounding of batched arithmetic. With `"batch"` all rows share one step, chosen by the root mean square error of
-    the whole batch, as in SciPy and torchdiffeq. Warns (`ConvergenceWarning`) if steps were forced at the floor or `max_evaluations` was met.
+    With `error_control="sample"` each row has its own time, step and error norm, and leaves the batch as soon as it
+    arrives; its result does not depend on its mates beyond the rounding of batched arithmetic. With `"batch"` all rows
+    share one step, chosen by the root mean square error of the whole batch, as in SciPy and torchdiffeq. Warns
+    (`ConvergenceWarning`) if steps were forced at the floor or `max_evaluations` was met.
     """
     run = _Run(velocity, x, start, end, control, nodes)
     while run.rows.index.numel() and velocity.calls + len(STAGE_TIMES) <= run.limit:
@@ -71,7 +79,9 @@ def integrate_adaptive(velocity: Velocity, x: Tensor, start: float, end: float, 
 class _Run:
     """One integration: the rows under way, those that have left, and the points of the path met so far."""
 
-    def __init__(self, velocity: Velocity, x: Tensor, start: float, end: float, control: Control, nodes: Tensor | None) -> None:
+    def __init__(
+        self, velocity: Velocity, x: Tensor, start: float, end: float, control: Control, nodes: Tensor | None
+    ) -> None:
         self.velocity, self.control, self.event = velocity, control, x.shape[1:]
         self.x0, self.start, self.end = x, start, end
         self.direction = 1.0 if end > start else -1.0
@@ -95,7 +105,7 @@ class _Run:
         norm = torch.linalg.vector_norm(ratio, dim=1).to(self.times.dtype) / ratio.shape[1] ** 0.5
         return norm if self.control.error_control == "sample" else norm.square().mean().sqrt().expand(len(norm))
 
-    # -- the first step -------------------------------------------------------------------------------------------------------------
+    # -- the first step ----------------------------------------
 
     def _begin(self, x: Tensor, time: Tensor) -> _Rows:
         slope = self._slope(x, time)
@@ -103,7 +113,9 @@ class _Run:
             size = self._first_size(x, slope, time)
         zeros = torch.zeros_like(time, dtype=torch.long)
         self.slopes.put(0, slope)
-        return _Rows(torch.arange(len(x), device=x.device), x, time, size, torch.full_like(time, _FIRST_ERROR), zeros > 0, zeros)
+        return _Rows(
+            torch.arange(len(x), device=x.device), x, time, size, torch.full_like(time, _FIRST_ERROR), zeros > 0, zeros
+        )
 
     def _first_size(self, x: Tensor, slope: Tensor, time: Tensor) -> Tensor:
         """Return a first step whose error is about 0.01 of the tolerance (Hairer, Norsett and Wanner, section II.4)."""
@@ -111,7 +123,9 @@ class _Run:
         d0, d1 = self._norm(x / scale), self._norm(slope / scale)
         span = (self.end - time).abs()
         trial = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1).minimum(span)
-        ahead = self._slope(torch.addcmul(x, slope, self._column(self.direction * trial)), time + self.direction * trial)
+        ahead = self._slope(
+            torch.addcmul(x, slope, self._column(self.direction * trial)), time + self.direction * trial
+        )
         largest = d1.maximum(self._norm((ahead - slope) / scale) / trial)
         size = torch.where(largest <= 1e-15, (trial * 1e-3).clamp_min(1e-6), (0.01 / largest) ** (1 / _ORDER))
         return torch.minimum(100 * trial, size).nan_to_num(nan=0.0).minimum(span)
@@ -119,7 +133,7 @@ class _Run:
     def _column(self, h: Tensor) -> Tensor:
         return h.to(self.x0.dtype).unsqueeze(1)
 
-    # -- one attempt ----------------------------------------------------------------------------------------------------------------
+    # -- one attempt ----------------------------------------
 
     def attempt(self) -> None:
         """Try one step of every row, keep what passes, and let go of the rows that arrived."""
@@ -167,10 +181,16 @@ class _Run:
 
     @torch.no_grad()
     def _adapt(self, rows: _Rows, size: Tensor, error: Tensor, accept: Tensor, forced: Tensor) -> None:
-        """Choose the next step by Hairer's proportional-integral rule: `safety error^-(1/5 - 3 beta/4) last_error^beta`."""
+        """Choose the next step by Hairer's proportional-integral rule: `safety error^-(1/5 - 3 beta/4)
+        last_error^beta`.
+        """
         error = error.nan_to_num(nan=float("inf")).clamp_min(1e-10)
         grown = self.control.safety * error ** (0.75 * _BETA - 1 / _ORDER)
-        factor = torch.where(accept, (grown * rows.error**_BETA).clamp(_SMALLEST_FACTOR, _LARGEST_GROWTH), grown.clamp(_SMALLEST_FACTOR, 1.0))
+        factor = torch.where(
+            accept,
+            (grown * rows.error**_BETA).clamp(_SMALLEST_FACTOR, _LARGEST_GROWTH),
+            grown.clamp(_SMALLEST_FACTOR, 1.0),
+        )
         factor = torch.where(rows.rejected, factor.clamp_max(1.0), factor)
         rows.size = size * factor
         rows.error = torch.where(accept, error.clamp_min(1e-4), rows.error)
@@ -188,7 +208,7 @@ class _Run:
         if len(rows.index):
             self._left.append((rows, torch.full_like(rows.index, self.velocity.calls - self.first_call)))
 
-    # -- what comes out -------------------------------------------------------------------------------------------------------------
+    # -- what comes out ----------------------------------------
 
     def _record(self, rows: _Rows, h: Tensor, size: Tensor, accept: Tensor, arrival: Tensor) -> None:
         """Evaluate the interpolant at the nodes that the accepted steps passed over."""
@@ -216,7 +236,9 @@ class _Run:
         return Solution(x, self.velocity.calls - self.first_call, nodes, path, calls, forced, reached, converged)
 
     def _path(self, nodes: Tensor, x: Tensor) -> Tensor:
-        """Return `(T, B, *event)`: the start and the end themselves, and in between the interpolated points, NaN where a row never came."""
+        """Return `(T, B, *event)`: the start and the end themselves, and in between the interpolated points, NaN where
+        a row never came.
+        """
         path = x.new_full((len(nodes) * len(x), x[0].numel()), torch.nan)
         for where, values in self._points:
             path = path.index_copy(0, where, values)
@@ -229,16 +251,18 @@ class _Run:
         short = int((reached != self.end).sum())
         if rows:
             warnings.warn(
-                f"Dormand-Prince took {steps} steps in {rows} of {len(forced)} rows at the step floor {self.control.min_step:g} with more than the "
-                f"tolerated error: the field is too steep there, raise the tolerance or stop short of t = {self.end:g}",
+                f"Dormand-Prince took {steps} steps in {rows} of {len(forced)} rows at the step floor "
+                f"{self.control.min_step:g} with more than the tolerated error: the field is too steep there, "
+                f"raise the tolerance or stop short of t = {self.end:g}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
         if short:
             furthest = float((reached - self.end).abs().max())
             warnings.warn(
-                f"Dormand-Prince met max_evaluations={self.control.max_evaluations} with {short} of {len(reached)} rows still up to {furthest:g} "
-                f"from t = {self.end:g}: their state is that of the time they reached; raise max_evaluations or the tolerance",
+                f"Dormand-Prince met max_evaluations={self.control.max_evaluations} with {short} of {len(reached)} "
+                f"rows still up to {furthest:g} from t = {self.end:g}: their state is that of the time they reached; "
+                "raise max_evaluations or the tolerance",
                 ConvergenceWarning,
                 stacklevel=4,
             )

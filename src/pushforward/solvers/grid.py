@@ -18,8 +18,19 @@ from pushforward.citations import Reference
 from pushforward.errors import InputError
 
 __all__ = [
-    "Cosine", "Explicit", "FromFile", "Grid", "GridRule", "Karras", "LogitNormalQuantiles", "Piecewise", "Shifted", "Uniform", "check_nodes", "refine",
-]  # fmt: skip
+    "Cosine",
+    "Explicit",
+    "FromFile",
+    "Grid",
+    "GridRule",
+    "Karras",
+    "LogitNormalQuantiles",
+    "Piecewise",
+    "Shifted",
+    "Uniform",
+    "check_nodes",
+    "refine",
+]
 
 _EDM = Reference(
     "karras2022elucidating",
@@ -43,8 +54,9 @@ _SAME = 1e-6
 class Grid:
     """The nodes that a solver visits: strictly increasing, or strictly decreasing for integration backwards in time.
 
-    `required` are times that must be among the nodes (the window ends of a piecewise flow). `meta` is free: where the grid comes from.
-    Raises `InputError` for fewer than two nodes, nodes that are not finite or not strictly monotone, or a required time that is missing.
+    `required` are times that must be among the nodes (the window ends of a piecewise flow). `meta` is free: where the
+    grid comes from. Raises `InputError` for fewer than two nodes, nodes that are not finite or not strictly monotone,
+    or a required time that is missing.
 
     >>> len(Grid(torch.tensor([0.0, 0.5, 1.0])))
     2
@@ -62,7 +74,9 @@ class Grid:
         tolerance = _SAME * float((nodes[-1] - nodes[0]).abs())
         for time in self.required:
             if float((nodes - time).abs().min()) > tolerance:
-                raise InputError(f"grid lacks the node {time} that the model requires: add it, or use Piecewise(boundaries)")
+                raise InputError(
+                    f"grid lacks the node {time} that the model requires: add it, or use Piecewise(boundaries)"
+                )
 
     def __len__(self) -> int:
         """Return the number of steps, one less than the nodes."""
@@ -80,20 +94,29 @@ class Grid:
 
 
 def check_nodes(name: str, nodes: Tensor | Sequence[float]) -> Tensor:
-    """Return times as a float64 tensor on the CPU. Raises `InputError` unless they are finite, one-dimensional and strictly monotone."""
+    """Return times as a float64 tensor on the CPU. Raises `InputError` unless they are finite, one-dimensional and
+    strictly monotone.
+    """
     nodes = torch.as_tensor(nodes).detach().to("cpu", torch.float64)
     if nodes.ndim != 1 or not len(nodes):
         raise InputError(f"{name} has shape {tuple(nodes.shape)}, wanted a list of times")
     if not torch.isfinite(nodes).all():
-        raise InputError(f"{name} has a non-finite time, first at position {int((~torch.isfinite(nodes)).nonzero()[0])}")
+        raise InputError(
+            f"{name} has a non-finite time, first at position {int((~torch.isfinite(nodes)).nonzero()[0])}"
+        )
     gaps = nodes.diff()
     if not ((gaps > 0).all() or (gaps < 0).all()):
-        raise InputError(f"{name} must be strictly increasing or strictly decreasing, got {nodes.tolist()[:8]}: sort it and drop repeats")
+        raise InputError(
+            f"{name} must be strictly increasing or strictly decreasing, got {nodes.tolist()[:8]}: "
+            "sort it and drop repeats"
+        )
     return nodes
 
 
 def refine(grid: Grid, nodes: Tensor) -> tuple[Grid, list[int]]:
-    """Add `nodes` to a grid; return it with the position of each of them. Times within 1e-6 of the interval from a node count as that node."""
+    """Add `nodes` to a grid; return it with the position of each of them. Times within 1e-6 of the interval from a node
+    count as that node.
+    """
     tolerance = _SAME * abs(grid.end - grid.start)
     extra = nodes[(nodes[:, None] - grid.nodes).abs().amin(1) > tolerance]
     merged = torch.cat([grid.nodes, extra]).sort(descending=grid.end < grid.start).values
@@ -104,17 +127,23 @@ def refine(grid: Grid, nodes: Tensor) -> tuple[Grid, list[int]]:
 class GridRule(ABC):
     """Lays out a grid for any number of steps between any two times.
 
-    A rule says where the nodes lie on the way from `min(start, end)` to `max(start, end)`; a grid that runs backwards visits the same nodes in
-    reverse, so that inversion retraces the path of sampling.
+    A rule says where the nodes lie on the way from `min(start, end)` to `max(start, end)`; a grid that runs backwards
+    visits the same nodes in reverse, so that inversion retraces the path of sampling.
     """
 
     def __call__(self, steps: int | None, start: float = 0.0, end: float = 1.0) -> Grid:
-        """Return the grid of `steps` steps from `start` to `end`, both met exactly. Raises `InputError` for an impossible request."""
+        """Return the grid of `steps` steps from `start` to `end`, both met exactly. Raises `InputError` for an
+        impossible request.
+        """
         if not (math.isfinite(start) and math.isfinite(end)) or start == end:
             raise InputError(f"start and end must be two different finite times, got start={start}, end={end}")
         nodes = self._between(steps, min(start, end), max(start, end))
         nodes[0], nodes[-1] = min(start, end), max(start, end)
-        return Grid(nodes if start < end else nodes.flip(0), self._required(min(start, end), max(start, end)), {"rule": type(self).__name__})
+        return Grid(
+            nodes if start < end else nodes.flip(0),
+            self._required(min(start, end), max(start, end)),
+            {"rule": type(self).__name__},
+        )
 
     @property
     def fixes_steps(self) -> bool:
@@ -185,7 +214,7 @@ class Shifted(_Warp):
 
 @dataclass(frozen=True)
 class Karras(_Warp):
-    """The noise left falls as a power: `1 - t = (1 - u)^rho`, so that nodes crowd at the target. `rho = 1` is uniform."""
+    """The noise left falls as a power: `1 - t = (1 - u)^rho`, so that nodes crowd at the target; 1 is uniform."""
 
     rho: float = 7.0
     references: ClassVar[tuple[Reference, ...]] = (_EDM,)
@@ -200,7 +229,9 @@ class Karras(_Warp):
 
 @dataclass(frozen=True)
 class LogitNormalQuantiles(_Warp):
-    """Nodes at the quantiles of a logit-normal law: `t = sigmoid(m + s Phi^-1(u))`: as dense as training times drawn from it."""
+    """Nodes at the quantiles of a logit-normal law: `t = sigmoid(m + s Phi^-1(u))`: as dense as training times drawn
+    from it.
+    """
 
     m: float = 0.0
     s: float = 1.0
@@ -216,7 +247,9 @@ class LogitNormalQuantiles(_Warp):
 
 @dataclass(frozen=True)
 class Piecewise(GridRule):
-    """Uniform inside each window between `boundaries`, all of which are nodes; steps are shared out evenly, the first windows taking the rest."""
+    """Uniform inside each window between `boundaries`, all of which are nodes; steps are shared out evenly, the first
+    windows taking the rest.
+    """
 
     boundaries: tuple[float, ...]
 
@@ -254,7 +287,10 @@ class _Given(GridRule):
         if steps is not None and steps != len(nodes) - 1:
             raise InputError(f"{steps} steps asked for, but the grid has {len(nodes) - 1}: leave out one of the two")
         if max(abs(float(nodes[0]) - low), abs(float(nodes[-1]) - high)) > _SAME * (high - low):
-            raise InputError(f"the grid covers [{float(nodes[0])}, {float(nodes[-1])}] but the solver goes through [{low}, {high}]: both must agree")
+            raise InputError(
+                f"the grid covers [{float(nodes[0])}, {float(nodes[-1])}] but the solver goes "
+                f"through [{low}, {high}]: both must agree"
+            )
         return nodes
 
 

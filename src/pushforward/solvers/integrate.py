@@ -21,12 +21,13 @@ Hook: TypeAlias = Callable[[Tensor, float, int], Tensor]
 class Solution:
     """Where the points arrived, and what it cost.
 
-    `x: (B, *event)` is the state at the end and `evaluations` the number of times the network was called. `path: (T, B, *event)` holds the states
-    at `nodes: (T,)` when it was asked for; otherwise `nodes` are the times the solver was given.
+    `x: (B, *event)` is the state at the end and `evaluations` the number of times the network was called. `path: (T, B,
+    *event)` holds the states at `nodes: (T,)` when it was asked for; otherwise `nodes` are the times the solver was
+    given.
 
-    Solvers with per-row control also say how many of the calls each row took part in (`row_evaluations`), how many of its steps were accepted
-    at the step floor with more than the tolerated error (`forced`) and the time it `reached`, each `(B,)`. `converged` is false when
-    any step was forced or any row stopped short of the end.
+    Solvers with per-row control also say how many of the calls each row took part in (`row_evaluations`), how many of
+    its steps were accepted at the step floor with more than the tolerated error (`forced`) and the time it `reached`,
+    each `(B,)`. `converged` is false when any step was forced or any row stopped short of the end.
     """
 
     x: Tensor
@@ -56,11 +57,13 @@ class Stepper(Protocol):
         ...
 
 
-def integrate(stepper: Stepper, x: Tensor, grid: Grid, *, hooks: Sequence[Hook] = (), return_path: bool = False) -> Solution:
+def integrate(
+    stepper: Stepper, x: Tensor, grid: Grid, *, hooks: Sequence[Hook] = (), return_path: bool = False
+) -> Solution:
     """Carry `x: (B, *event)` along `grid`, one step of `stepper` per interval.
 
-    Times come from the grid's nodes and are never accumulated. Each of `hooks` is called after every step and may change the state.
-    Gradients flow through when grad mode is on. `return_path` keeps the state at every node.
+    Times come from the grid's nodes and are never accumulated. Each of `hooks` is called after every step and may
+    change the state. Gradients flow through when grad mode is on. `return_path` keeps the state at every node.
 
     >>> from pushforward.solvers import RungeKutta, Uniform
     >>> stepper = RungeKutta(lambda x, t: x, "rk4")

@@ -22,7 +22,8 @@ _SIGNS = "hutchinson signs"
 
 @dataclass(frozen=True)
 class Density:
-    """`log_prob: (B,)` in nats, the source points `x0` that the flow takes to the given ones, and the number of calls of the network.
+    """`log_prob: (B,)` in nats, the source points `x0` that the flow takes to the given ones, and the number of calls
+    of the network.
 
     One call here is a forward pass with its vector-Jacobian products.
     """
@@ -34,20 +35,29 @@ class Density:
 
 
 def log_density(
-    field: VelocityField, y: Tensor, log_prob0: Callable[[Tensor], Tensor], *, solver: Solver, condition: Condition | None = None,
-    probes: int | None = None, generator: torch.Generator | None = None,
+    field: VelocityField,
+    y: Tensor,
+    log_prob0: Callable[[Tensor], Tensor],
+    *,
+    solver: Solver,
+    condition: Condition | None = None,
+    probes: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> Density:
     """Return the log-density at `y: (B, *event)` of the flow of `field` from the density `log_prob0` at t = 0.
 
-    `log p_1(y) = log p_0(x_0) - integral_0^1 div v(x_t, t) dt`, by integrating the state and its accumulated divergence from 1 back to 0
-    with any ODE solver. The divergence is exact for `probes=None` (as many vector-Jacobian products as entries), otherwise Hutchinson's
-    estimate, unbiased, from random signs that stay fixed for the whole solve. With grad mode on, gradients flow to `y`, to the parameters of
-    the field and to those of `log_prob0`. Networks should be in `eval` mode: dropout has no density.
+    `log p_1(y) = log p_0(x_0) - integral_0^1 div v(x_t, t) dt`, by integrating the state and its accumulated divergence
+    from 1 back to 0 with any ODE solver. The divergence is exact for `probes=None` (as many vector-Jacobian products as
+    entries), otherwise Hutchinson's estimate, unbiased, from random signs that stay fixed for the whole solve. With
+    grad mode on, gradients flow to `y`, to the parameters of the field and to those of `log_prob0`. Networks should be
+    in `eval` mode: dropout has no density.
 
     Raises `InputError` for a stochastic solver or under `torch.inference_mode`.
     """  # fmt: skip
     if solver.stochastic:
-        raise InputError(f"{type(solver).__name__} has no log-density: give an ODE solver such as DormandPrince() or FixedStep()")
+        raise InputError(
+            f"{type(solver).__name__} has no log-density: give an ODE solver such as DormandPrince() or FixedStep()"
+        )
     if torch.is_inference_mode_enabled():
         raise InputError("the divergence needs derivatives, which torch.inference_mode forbids: use torch.no_grad")
     noise = None if probes is None else rademacher(y, probes, generator=generator)

@@ -16,7 +16,9 @@ __all__ = ["TABLEAUS", "RungeKutta", "Tableau", "advance"]
 
 
 class Tableau(NamedTuple):
-    """A Butcher tableau: stage times `c`, stage weights `a` (one row per stage after the first), final weights `b`, and the order."""
+    """A Butcher tableau: stage times `c`, stage weights `a` (one row per stage after the first), final weights `b`, and
+    the order.
+    """
 
     c: tuple[float, ...]
     a: tuple[tuple[float, ...], ...]
@@ -39,7 +41,9 @@ def advance(x: Tensor, slopes: Sequence[Tensor], weights: Sequence[float], h: fl
         if weight != 0 and out is None:
             out = torch.add(x, slope, alpha=h * weight)
         elif weight != 0 and out is not None:
-            out = out.add_(slope, alpha=h * weight)  # in place on our own tensor: no gradient formula needs its old value
+            out = out.add_(
+                slope, alpha=h * weight
+            )  # in place on our own tensor: no gradient formula needs its old value
     return x.clone() if out is None else out
 
 
@@ -71,4 +75,3 @@ class RungeKutta:
             # stages at the end of the step see the node itself, not s + h with its rounding
             slopes.append(self.velocity(advance(x, slopes, weights, h), e if time == 1 else s + time * h))
         return advance(x, slopes, b, h), None
-

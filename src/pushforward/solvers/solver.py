@@ -37,16 +37,25 @@ class Solver(ABC):
     stochastic: ClassVar[bool] = False
 
     def solve(
-        self, field: VelocityField, x: Tensor, *, condition: Condition | None = None, start: float = 0.0, end: float = 1.0,
-        nodes: Tensor | Sequence[float] | None = None, generator: torch.Generator | None = None,
+        self,
+        field: VelocityField,
+        x: Tensor,
+        *,
+        condition: Condition | None = None,
+        start: float = 0.0,
+        end: float = 1.0,
+        nodes: Tensor | Sequence[float] | None = None,
+        generator: torch.Generator | None = None,
     ) -> Solution:
         """Carry `x: (B, *event)` from time `start` to time `end`; `end < start` integrates backwards.
 
-        `nodes: (T,)` asks for the states at those times (running from `start` to `end`, either may be left out): `Solution.path` is then
-        `(T, B, *event)`. `condition` has one entry per row. `generator` is used by stochastic solvers. Gradients flow through when grad mode
-        is on: wrap the call in `torch.no_grad()` when they are not needed.
+        `nodes: (T,)` asks for the states at those times (running from `start` to `end`, either may be left out):
+        `Solution.path` is then `(T, B, *event)`. `condition` has one entry per row. `generator` is used by stochastic
+        solvers. Gradients flow through when grad mode is on: wrap the call in `torch.no_grad()` when they are not
+        needed.
 
-        Raises `InputError` for an empty or integer batch, impossible times, and nodes outside the interval or out of order.
+        Raises `InputError` for an empty or integer batch, impossible times, and nodes outside the interval or out of
+        order.
         """  # fmt: skip
         _check_points(x)
         wanted = None if nodes is None else _check_path(nodes, start, end)
@@ -54,7 +63,13 @@ class Solver(ABC):
 
     @abstractmethod
     def _solve(
-        self, velocity: Velocity, x: Tensor, start: float, end: float, nodes: Tensor | None, generator: torch.Generator | None
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Solution:
         """Integrate, with checked arguments."""
 
@@ -63,8 +78,9 @@ class Solver(ABC):
 class FixedStep(Solver):
     """A method with a fixed number of steps on a time grid.
 
-    Evaluations per step: `euler` 1, `ab2` 1 (2 for the first), `midpoint` 2, `heun` 2, `rk4` 4. `steps` is 32 unless the grid has its own
-    number. Asked for a path, the solver adds the times asked for to its grid and stops at each of them.
+    Evaluations per step: `euler` 1, `ab2` 1 (2 for the first), `midpoint` 2, `heun` 2, `rk4` 4. `steps` is 32 unless
+    the grid has its own number. Asked for a path, the solver adds the times asked for to its grid and stops at each of
+    them.
     """
 
     method: FixedMethod = "midpoint"
@@ -76,7 +92,13 @@ class FixedStep(Solver):
         _check_steps(self.steps, self.grid)
 
     def _solve(
-        self, velocity: Velocity, x: Tensor, start: float, end: float, nodes: Tensor | None, generator: torch.Generator | None
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Solution:
         stepper = AdamsBashforth2(velocity) if self.method == "ab2" else RungeKutta(velocity, self.method)
         return _follow(stepper, x, _lay_out(self.grid, self.steps, start, end), nodes)
@@ -84,12 +106,14 @@ class FixedStep(Solver):
 
 @dataclass(frozen=True)
 class DormandPrince(Solver):
-    """Adaptive Dormand-Prince 5(4): takes the steps that `tolerance` needs, and gives the states in between by its quartic interpolant.
+    """Adaptive Dormand-Prince 5(4): takes the steps that `tolerance` needs, and gives the states in between by its
+    quartic interpolant.
 
-    `tolerance` bounds the error of a step, `|error| <= tolerance (1 + |x|)`; `absolute` replaces the 1 by a bound of its own
-    (`|error| <= absolute + tolerance |x|`). With `error_control="sample"` every row has its own step, so that no row slows or changes another;
-    with `"batch"` the root mean square over the whole batch decides. Steps are never shorter than `min_step`, and never more than
-    `max_evaluations` calls are made; either limit warns with figures and sets `Solution.converged = False`.
+    `tolerance` bounds the error of a step, `|error| <= tolerance (1 + |x|)`; `absolute` replaces the 1 by a bound of
+    its own (`|error| <= absolute + tolerance |x|`). With `error_control="sample"` every row has its own step, so that
+    no row slows or changes another; with `"batch"` the root mean square over the whole batch decides. Steps are never
+    shorter than `min_step`, and never more than `max_evaluations` calls are made; either limit warns with figures and
+    sets `Solution.converged = False`.
     """
 
     tolerance: float = 1e-5
@@ -122,10 +146,18 @@ class DormandPrince(Solver):
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} must be positive, got {value}")
         if self.max_evaluations < 8:
-            raise InputError(f"max_evaluations must be at least 8 (two to start and six for a step), got {self.max_evaluations}")
+            raise InputError(
+                f"max_evaluations must be at least 8 (two to start and six for a step), got {self.max_evaluations}"
+            )
 
     def _solve(
-        self, velocity: Velocity, x: Tensor, start: float, end: float, nodes: Tensor | None, generator: torch.Generator | None
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Solution:
         _check_interval(start, end)
         absolute = self.tolerance if self.absolute is None else self.absolute
@@ -135,10 +167,12 @@ class DormandPrince(Solver):
 
 @dataclass(frozen=True)
 class SDE(Solver):
-    """Stochastic sampling `dx = [v + (eps^2 / 2) score] dt + eps dW`, forwards in time, with the last step deterministic.
+    """Stochastic sampling `dx = [v + (eps^2 / 2) score] dt + eps dW`, forwards in time, with the last step
+    deterministic.
 
-    Has the same marginals as the ODE for every `diffusion`, but forgets errors of earlier steps. The field must know its score. Evaluations
-    per step and drift: one if the field gives velocity and score together, otherwise two; `stochastic-heun` takes two drifts per step.
+    Has the same marginals as the ODE for every `diffusion`, but forgets errors of earlier steps. The field must know
+    its score. Evaluations per step and drift: one if the field gives velocity and score together, otherwise two;
+    `stochastic-heun` takes two drifts per step.
     """
 
     method: StochasticMethod = "stochastic-heun"
@@ -162,7 +196,13 @@ class SDE(Solver):
         _check_steps(self.steps, self.grid)
 
     def _solve(
-        self, velocity: Velocity, x: Tensor, start: float, end: float, nodes: Tensor | None, generator: torch.Generator | None
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Solution:
         scheme = EulerMaruyama if self.method == "euler-maruyama" else StochasticHeun
         stepper = scheme(velocity, self.diffusion, generator=generator)
@@ -179,10 +219,11 @@ def choose_solver(
 ) -> Solver:
     """Change a solver by what a user asks for, each thing meaning one thing.
 
-    `steps` is the number of fixed steps; `grid` the nodes to visit, or a rule that lays out the steps; `tolerance` the error that
-    adaptive steps may make. They exclude each other, except that a rule without nodes of its own may be given the number of `steps`.
-    `method` is one of `euler`, `midpoint`, `heun`, `rk4`, `ab2`, `dopri5`, `euler-maruyama` and `stochastic-heun`. What is not asked for
-    stays as in `default`, as far as the method has it. Raises `InputError` for requests that exclude each other.
+    `steps` is the number of fixed steps; `grid` the nodes to visit, or a rule that lays out the steps; `tolerance` the
+    error that adaptive steps may make. They exclude each other, except that a rule without nodes of its own may be
+    given the number of `steps`. `method` is one of `euler`, `midpoint`, `heun`, `rk4`, `ab2`, `dopri5`,
+    `euler-maruyama` and `stochastic-heun`. What is not asked for stays as in `default`, as far as the method has it.
+    Raises `InputError` for requests that exclude each other.
 
     >>> choose_solver(DormandPrince(), steps=8)
     FixedStep(method='midpoint', steps=8, grid=Uniform())
@@ -205,7 +246,11 @@ _METHODS = (*get_args(FixedMethod), "dopri5", *get_args(StochasticMethod))
 
 def _check_exclusive(steps: int | None, rule: GridRule | None, tolerance: float | None) -> None:
     nodes = rule is not None and rule.fixes_steps
-    given = [n for n, g in (("steps", steps is not None), ("grid", rule is not None), ("tolerance", tolerance is not None)) if g]
+    given = [
+        n
+        for n, g in (("steps", steps is not None), ("grid", rule is not None), ("tolerance", tolerance is not None))
+        if g
+    ]
     if len(given) > 1 and (nodes or tolerance is not None):
         wanted = "give the number of steps, or the nodes to visit, or the tolerance"
         raise InputError(f"{' and '.join(given)} exclude each other: {wanted}")
@@ -217,7 +262,9 @@ def _adaptive(default: Solver, tolerance: float | None) -> DormandPrince:
 
 
 def _on_grid(default: Solver, steps: int | None, rule: GridRule | None, method: str | None) -> Solver:
-    """Build a fixed-step solver from the default's remaining choices; a number of steps replaces the default's listed nodes."""
+    """Build a fixed-step solver from the default's remaining choices; a number of steps replaces the default's listed
+    nodes.
+    """
     base = default if isinstance(default, FixedStep | SDE) else FixedStep()
     rule = rule or (Uniform() if steps is not None and base.grid.fixes_steps else base.grid)
     count = None if rule.fixes_steps else (steps or base.steps)
@@ -233,7 +280,9 @@ def _times(grid: Tensor | Sequence[float]) -> tuple[float, ...]:
 
 
 def _follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> Solution:
-    """Integrate along the grid; if a path is wanted, along the grid refined by its nodes, keeping only the states there."""
+    """Integrate along the grid; if a path is wanted, along the grid refined by its nodes, keeping only the states
+    there.
+    """
     if nodes is None:
         return integrate(stepper, x, grid)
     grid, wanted = refine(grid, nodes)
@@ -268,10 +317,15 @@ def _check_path(nodes: Tensor | Sequence[float], start: float, end: float) -> Te
     _check_interval(start, end)
     times = check_nodes("nodes", nodes)
     if len(times) > 1 and (times[-1] > times[0]) != (end > start):
-        raise InputError(f"nodes run from {float(times[0])} to {float(times[-1])} but the solver from {start} to {end}: reverse one of them")
+        raise InputError(
+            f"nodes run from {float(times[0])} to {float(times[-1])} but the solver from {start} to {end}: "
+            "reverse one of them"
+        )
     low, high, slack = min(start, end), max(start, end), 1e-6 * abs(end - start)
     if float(times.min()) < low - slack or float(times.max()) > high + slack:
-        raise InputError(f"nodes must lie in [{low}, {high}], got times from {float(times.min())} to {float(times.max())}")
+        raise InputError(
+            f"nodes must lie in [{low}, {high}], got times from {float(times.min())} to {float(times.max())}"
+        )
     ends = torch.tensor([start, end], dtype=times.dtype)
     gap, nearest_end = (times[:, None] - ends).abs().min(1)
     return torch.where(gap <= slack, ends[nearest_end], times)  # float32 times that mean an end are that end

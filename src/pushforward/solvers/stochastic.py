@@ -23,7 +23,8 @@ __all__ = ["EulerMaruyama", "StochasticHeun"]
 class _Stochastic(ABC):
     """What the schemes share. The last step is deterministic, because noise added there would never be removed.
 
-    The diffusion is held at `eps(s)` over each step, in the noise and in the drift alike: each step is then one of an SDE with the right marginals.
+    The diffusion is held at `eps(s)` over each step, in the noise and in the drift alike: each step is then one of an
+    SDE with the right marginals.
     """
 
     def __init__(self, velocity: Velocity, diffusion: Diffusion, *, generator: torch.Generator | None = None) -> None:
@@ -37,7 +38,10 @@ class _Stochastic(ABC):
     def init(self, x: Tensor, grid: Grid) -> float:
         """Return the time where the last step starts."""
         if grid.end < grid.start:
-            raise InputError(f"a stochastic solver runs forwards in time, got a grid from {grid.start} to {grid.end}: use an ODE solver to invert")
+            raise InputError(
+                f"a stochastic solver runs forwards in time, got a grid from {grid.start} to {grid.end}: "
+                "use an ODE solver to invert"
+            )
         return float(grid.nodes[-2])
 
     def step(self, x: Tensor, s: float, e: float, state: float) -> tuple[Tensor, float]:
@@ -64,7 +68,8 @@ class _Stochastic(ABC):
 
 
 class EulerMaruyama(_Stochastic):
-    """The stepper `x + h (v + (eps^2 / 2) score) + eps sqrt(h) z`; weak order one. The last step is Euler's on the velocity alone.
+    """The stepper `x + h (v + (eps^2 / 2) score) + eps sqrt(h) z`; weak order one. The last step is Euler's on the
+    velocity alone.
 
     Raises `InputError` for a grid that runs backwards.
     """
@@ -74,7 +79,8 @@ class EulerMaruyama(_Stochastic):
 
 
 class StochasticHeun(_Stochastic):
-    """Add the step's noise first, then take Heun's step on the drift `v + (eps^2 / 2) score`. The last step is Heun's on the velocity alone.
+    """Add the step's noise first, then take Heun's step on the drift `v + (eps^2 / 2) score`. The last step is Heun's
+    on the velocity alone.
 
     Twice the evaluations of Euler-Maruyama. Raises `InputError` for a grid that runs backwards.
     """

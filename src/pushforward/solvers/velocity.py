@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from pushforward.conditions import Condition, take
@@ -20,7 +19,7 @@ VelocityFn: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 @runtime_checkable
 class DriftField(Protocol):
-    """A field that gives velocity and score from one call of its network, which halves the cost of stochastic solvers."""
+    """A field that gives velocity and score from one call of its network: half the cost in stochastic solvers."""
 
     def velocity_and_score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> tuple[Tensor, Tensor]:
         """Return dx/dt and the gradient of the log-density at `(x, t)`."""
@@ -30,8 +29,8 @@ class DriftField(Protocol):
 class Velocity:
     """dx/dt at `(x, t)` for rows with a fixed condition. `calls` counts the evaluations of the field.
 
-    Times are handed to the field as `(B,)` tensors with the dtype and device of x. Raises `InputError` when the field returns another shape
-    than that of x.
+    Times are handed to the field as `(B,)` tensors with the dtype and device of x. Raises `InputError` when the field
+    returns another shape than that of x.
     """
 
     def __init__(self, field: VelocityField, condition: Condition | None = None) -> None:
@@ -45,7 +44,10 @@ class Velocity:
         self.calls += 1
         v = self.field.velocity(x, _times(x, t), self.condition)
         if v.shape != x.shape:
-            raise InputError(f"the field returned a velocity of shape {tuple(v.shape)} for points of shape {tuple(x.shape)}: both must agree")
+            raise InputError(
+                f"the field returned a velocity of shape {tuple(v.shape)} for points of shape {tuple(x.shape)}: "
+                "both must agree"
+            )
         return v
 
     def with_score(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -81,4 +83,4 @@ def counted(velocity: Velocity | VelocityFn) -> Velocity:
 
 
 def _times(x: Tensor, t: float | Tensor) -> Tensor:
-    return t.to(x.dtype) if isinstance(t, Tensor) else torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
+    return t.to(x.dtype) if isinstance(t, Tensor) else x.new_full((x.shape[0],), t)

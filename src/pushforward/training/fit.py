@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,11 +87,12 @@ def fit(
     network = network or default_network(measure1.event_shape)
     frames = _frames(measure0, measure1, normalise)
     stream = PairStream(measure0, measure1, coupling, *frames)
+    probe = stream.probe(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        field = Field(
-            network, path, measure1.event_shape, measure1.schema, predicts, gaussian_source=stream.probe(seed).gaussian_source
-        )
+        field = Field(network, path, measure1.event_shape, measure1.schema, predicts, probe.gaussian_source).eval()
+    with torch.no_grad():  # pieces that do not fit together say so now, before anything is written
+        objective(field, probe, path, generator=seeded(seed, "probe"))
     known = None if isinstance(measure0, Empirical) else measure0
     names = measure1.names if isinstance(measure1, Empirical) else None
     transport = FlowTransport(field, solver, known, *frames, names)
@@ -126,9 +129,14 @@ def fit_config(config: Mapping[str, Any], **changes: Any) -> FlowTransport:
 def default_coupling(source: Measure, target: Measure) -> Coupling:
     """Pair independently where the source is noise, by optimal transport between two sets of samples.
 
-    Noise must stay independent of the condition, and its score stays known; two sets of samples have shorter, straighter paths when paired.
+    Noise must stay independent of the condition, and its score stays known; two sets of samples have shorter, straighter paths when paired. With
+    categorical conditions each category is paired on its own, so that the source stays independent of it.
     """
-    return Independent() if source.is_standard_normal else MinibatchOT()
+    if source.is_standard_normal:
+        return Independent()
+    columns = target.schema.values()
+    categorical = bool(columns) and all(column.categories is not None for column in columns)
+    return MinibatchOT(condition_weight=math.inf if categorical else 1.0 if columns else 0.0)
 
 
 def default_network(event_shape: tuple[int, ...]) -> Architecture:
@@ -166,7 +174,7 @@ def _frames(source: Measure, target: Measure, normalise: Literal["auto", "none"]
     if source.is_standard_normal:
         return Frame(source.event_shape), Frame.fitted(_points(target))
     common = Frame.fitted(_points(source), _points(target))
-    return common, common
+    return common, deepcopy(common)
 
 
 def _points(measure: Measure) -> Tensor:

@@ -134,16 +134,30 @@ def _is_integer(cell: str) -> bool:
 
 
 def _mostly_numbers(cells: tuple[str, ...]) -> bool:
+    if _all_numbers(cells) is not None:
+        return True
     filled = [cell for cell in cells if cell.strip()]
     return 2 * sum(map(_is_number, filled)) > len(filled)
 
 
+def _all_numbers(cells: tuple[str, ...]) -> np.ndarray | None:
+    """Return a column without gaps as floats, in one call, or `None` if not every cell is a number."""
+    try:
+        return None if "_" in "".join(cells) else np.array(cells, dtype=np.float64)
+    except ValueError:
+        return None
+
+
 def _numbers(label: str, name: str, sheet: _Sheet) -> np.ndarray:
     """Return a column as floats, NaN where a cell is empty; raise `InputError` at the first that is not a number."""
-    for line, cell in zip(sheet.lines, sheet.columns[name], strict=True):
+    cells = sheet.columns[name]
+    numbers = _all_numbers(cells)
+    if numbers is not None:
+        return numbers
+    for line, cell in zip(sheet.lines, cells, strict=True):
         if cell.strip() and not _is_number(cell):
             raise InputError(f"{label}: line {line}, column {name!r} is {cell[:40]!r}, wanted a number")
-    return np.array([float(cell) if cell.strip() else np.nan for cell in sheet.columns[name]])
+    return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
 
 
 def _column(label: str, name: str, sheet: _Sheet, numeric: bool) -> np.ndarray:
