@@ -49,10 +49,11 @@ flow, computed in double precision.
 """,
     "quality": """\
 8 gaussians to moons by TorchCFM's definitions, 3 x 256 network, batch 256. W2 is the exact distance between 2,000
-pushed and 2,000 fresh target points, mean over two fixed draws; given are mean and standard deviation over training
-seeds. Ours is `fit` by its defaults but for the coupling; over several batches, the coupling sees that many at once
-(`Trainer(pool=...)`). TorchCFM's is its examples' loop: its SELU network, Adam at 1e-3, the last iterate. All draw
-independent points from the same laws. The last column is the CPU time of training over the cheapest.
+pushed source points and 2,000 target points at evenly spaced angles, as TorchCFM draws them, mean over two fixed
+draws; given are mean and standard deviation over training seeds. Ours is `fit` by its defaults but for the coupling,
+trained on independent points; over several batches, the coupling sees that many at once (`Trainer(pool=...)`).
+TorchCFM's is its examples' loop: its SELU network, its own draws of the moons, Adam at 1e-3, the last iterate. The
+last column is the CPU time of training over the cheapest.
 """,
 }
 

@@ -1,6 +1,7 @@
 """The main job on real images: turn handwritten 3s into 8s, unpaired, and write digits by class from noise.
 
-Runs the commands a newcomer would type, in under three minutes on two CPU cores, and leaves two folders with samples, metrics and a report.
+Runs the commands a newcomer would type, in under three minutes on two CPU cores, and leaves two folders with samples,
+metrics and a report.
 """
 
 import argparse
@@ -29,7 +30,10 @@ def run(quick: bool) -> None:
         status = main(shlex.split(command)[1:])
         if status:
             sys.exit(status)
-    print(f"\nDone in {time.perf_counter() - started:.0f} s. Open these in a browser:\n  demo/3-to-8/report.html\n  demo/by-class/report.html")
+    print(
+        f"\nDone in {time.perf_counter() - started:.0f} s. Open these in a browser:"
+        "\n  demo/3-to-8/report.html\n  demo/by-class/report.html"
+    )
 
 
 if __name__ == "__main__":

@@ -17,25 +17,44 @@ def blocks(kind: str) -> list:
     found = []
     for page in PAGES:
         matches = [m for m in BLOCK.finditer(page.read_text()) if m.group(1) == kind]
-        found += [pytest.param(m.group(2), id=f"{page.stem}:{page.read_text()[: m.start()].count(chr(10)) + 1}") for m in matches]
+        found += [
+            pytest.param(m.group(2), id=f"{page.stem}:{page.read_text()[: m.start()].count(chr(10)) + 1}")
+            for m in matches
+        ]
     return found
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "agg",
+    }
 
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_block_runs(code, tmp_path):
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```console" in page.read_text()], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```console" in page.read_text()], ids=lambda page: page.stem
+)
 def test_console_lines_run_in_order(page, tmp_path):
-    lines = [line[2:] for m in BLOCK.finditer(page.read_text()) if m.group(1) == "console" for line in m.group(2).splitlines() if line[:2] == "$ "]
+    lines = [
+        line[2:]
+        for m in BLOCK.finditer(page.read_text())
+        if m.group(1) == "console"
+        for line in m.group(2).splitlines()
+        if line[:2] == "$ "
+    ]
     script = "set -e\n" + "\n".join(lines)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
 
 
@@ -54,7 +73,9 @@ def test_links_between_pages_exist():
 
 
 def test_repository_names_no_private_place():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     words = ["/wo" + "rk/", "sha" + "red/", "pypi." + "org", "files.python" + "hosted"]
     for name in files:
         if (ROOT / name).suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".json", ""} and (ROOT / name).is_file():

@@ -11,7 +11,8 @@ import pushforward
 PACKAGE = Path(pushforward.__file__).parent
 LEVELS = [
     {"geometry", "measures"}, {"ot"}, {"metrics"}, {"couplings", "paths", "networks"}, {"solvers"}, {"objectives"},
-    {"maps", "gradient_flows", "samplers"}, {"training"}, {"steering", "alignment"}, {"applications"}, {"recipes"}, {"report"}, {"cli"},
+    {"maps", "gradient_flows", "samplers"}, {"training"}, {"steering", "alignment"},
+    {"applications"}, {"recipes"}, {"report"}, {"cli"},
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -41,7 +42,9 @@ def test_imports_go_left(path):
         if room not in LEVEL:
             continue
         assert here is not None, f"core module {path.name} imports the room {room}"
-        assert here == room or LEVEL[room] < LEVEL[here], f"{path.relative_to(PACKAGE)} imports {name}, which is not to its left"
+        assert here == room or LEVEL[room] < LEVEL[here], (
+            f"{path.relative_to(PACKAGE)} imports {name}, which is not to its left"
+        )
 
 
 def test_every_room_is_known():
@@ -59,5 +62,7 @@ def test_rooms_list_what_they_offer(room):
 
 
 def test_no_file_outgrows_one_idea():
-    long = {str(path.relative_to(PACKAGE)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400}
+    long = {
+        str(path.relative_to(PACKAGE)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400
+    }
     assert not long

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ConvergenceWarning", "Empirical", "FlowTransport", "Gaussian", "GaussianMixture", "InputError", "Measure", "MissingExtra", "Trainer",
-    "Transport", "as_measure", "cite", "fit", "load",
+    "ConvergenceWarning", "Empirical", "FlowTransport", "Gaussian", "GaussianMixture", "InputError", "Measure",
+    "MissingExtra", "Trainer", "Transport", "as_measure", "cite", "fit", "load",
 ]  # fmt: skip
 
 _ROOMS = {

@@ -1,8 +1,8 @@
 """Conditions: what a row is conditioned on, carried along wherever the row goes.
 
-A condition is a dictionary from names to tensors with one entry per row: integers `(B,)` are categories, floats `(B,)` or
-`(B, k)` are continuous covariates. **An absent entry is a negative category or a NaN**: that one convention serves missing
-values in a file, classifier-free dropout (per row) and unconditional sampling alike.
+A condition is a dictionary from names to tensors with one entry per row: integers `(B,)` are categories, floats `(B,)`
+or `(B, k)` are continuous covariates. **An absent entry is a negative category or a NaN**: that one convention serves
+missing values in a file, classifier-free dropout (per row) and unconditional sampling alike.
 """
 
 from __future__ import annotations
@@ -17,14 +17,27 @@ from torch import Tensor
 
 from pushforward.errors import InputError, nearest
 
-__all__ = ["Column", "Condition", "Schema", "absent", "concatenate_conditions", "condition_to", "decode", "drop_rows", "encode", "infer_schema", "take"]
+__all__ = [
+    "Column",
+    "Condition",
+    "Schema",
+    "absent",
+    "concatenate_conditions",
+    "condition_to",
+    "decode",
+    "drop_rows",
+    "encode",
+    "infer_schema",
+    "take",
+]
 
 Condition: TypeAlias = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Column:
-    """What one condition means: the values of its `categories` in the order of their codes, or a continuous covariate of `width` numbers.
+    """What one condition means: the values of its `categories` in the order of their codes, or a continuous covariate
+    of `width` numbers.
 
     Continuous covariates are standardised by `shift` and `scale` where they are embedded.
     """
@@ -46,7 +59,8 @@ Schema: TypeAlias = dict[str, Column]
 def infer_schema(raw: object) -> Schema:
     """Read off what a user's condition means: strings and integers are categories, floats are continuous covariates.
 
-    `raw` is one array or tensor (stored under the name `"condition"`) or a mapping of them. `None` gives the empty schema.
+    `raw` is one array or tensor (stored under the name `"condition"`) or a mapping of them. `None` gives the empty
+    schema.
     """
     return {name: _infer_column(name, _as_array(name, values)) for name, values in _entries(raw).items()}
 
@@ -54,13 +68,18 @@ def infer_schema(raw: object) -> Schema:
 def encode(raw: object, schema: Schema, rows: int) -> Condition | None:
     """Turn a user's condition into codes and floats, one entry per row, in the terms of `schema`.
 
-    Scalars are repeated for every row; an entry of the schema that `raw` lacks is absent in every row. Returns `None` for an empty schema.
+    Scalars are repeated for every row; an entry of the schema that `raw` lacks is absent in every row. Returns `None`
+    for an empty schema.
     Raises `InputError` for an unknown name or category, or a wrong number of rows.
     """
     entries = _entries(raw)
     for name in entries:
         if name not in schema:
-            raise InputError(f"unknown condition {name!r}{nearest(name, schema)}" if schema else f"condition {name!r} given, but this transport has none")
+            raise InputError(
+                f"unknown condition {name!r}{nearest(name, schema)}"
+                if schema
+                else f"condition {name!r} given, but this transport has none"
+            )
     if not schema:
         return None
     return {name: _encode_column(name, entries.get(name), column, rows) for name, column in schema.items()}
@@ -126,7 +145,8 @@ def _encode_categories(name: str, array: np.ndarray, categories: tuple[str | int
 def decode(condition: Condition | None, schema: Schema) -> dict[str, np.ndarray]:
     """Turn a condition back into the user's terms, one array per entry: the inverse of `encode`.
 
-    Categories become integers or text, and text with `""` where a row has none; covariates become floats `(B,)` or `(B, k)`.
+    Categories become integers or text, and text with `""` where a row has none; covariates become floats `(B,)` or `(B,
+    k)`.
 
     >>> schema = infer_schema({"day": ["mon", "tue"]})
     >>> decode(encode({"day": ["tue", "mon"]}, schema, 2), schema)["day"].tolist()
@@ -149,7 +169,9 @@ def take(condition: Condition | None, index: Tensor) -> Condition | None:
     return None if condition is None else {name: column[index] for name, column in condition.items()}
 
 
-def condition_to(condition: Condition | None, device: torch.device | str, *, non_blocking: bool = False) -> Condition | None:
+def condition_to(
+    condition: Condition | None, device: torch.device | str, *, non_blocking: bool = False
+) -> Condition | None:
     """Move every entry to `device`."""
     if condition is None:
         return None
@@ -169,8 +191,12 @@ def absent(column: Tensor) -> Tensor:
     return missing if missing.ndim == 1 else missing.flatten(1).any(1)
 
 
-def drop_rows(condition: Condition | None, probability: float, *, generator: torch.Generator | None = None) -> Condition | None:
-    """Mark the condition of each row absent with `probability`, independently per row (all entries of the row together)."""
+def drop_rows(
+    condition: Condition | None, probability: float, *, generator: torch.Generator | None = None
+) -> Condition | None:
+    """Mark the condition of each row absent with `probability`, independently per row (all entries of the row
+    together).
+    """
     if condition is None or probability == 0:
         return condition
     first = next(iter(condition.values()))

@@ -1,7 +1,8 @@
 """Describe a piece as `{class_path, init_args}` and build it again: what is written beside a run and read by `load`.
 
-Frozen dataclasses are described by their fields; classes that derive from `Recorded` by the arguments they were constructed with. Nothing
-is ever unpickled, and only classes of pushforward, or of modules that the program imported itself, are built.
+Frozen dataclasses are described by their fields; classes that derive from `Recorded` by the arguments they were
+constructed with. Nothing is ever unpickled, and only classes of pushforward, or of modules that the program imported
+itself, are built.
 """
 
 from __future__ import annotations
@@ -62,11 +63,15 @@ def _arguments(value: Any) -> dict[str, Any]:
         return {name: describe(item) for name, item in value.__dict__["_init_args"].items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-    raise TypeError(f"cannot describe a {type(value).__name__}: make it a dataclass or derive it from pushforward's Recorded")
+    raise TypeError(
+        f"cannot describe a {type(value).__name__}: make it a dataclass or derive it from pushforward's Recorded"
+    )
 
 
 def class_path(cls: type) -> str:
-    """Return the shortest public path of a class: `pushforward.networks.MLP` rather than `pushforward.networks.mlp.MLP`."""
+    """Return the shortest public path of a class: `pushforward.networks.MLP` rather than
+    `pushforward.networks.mlp.MLP`.
+    """
     room = ".".join(cls.__module__.split(".")[:2])
     public = getattr(sys.modules.get(room), cls.__name__, None) is cls
     return f"{room if public else cls.__module__}.{cls.__name__}"
@@ -92,8 +97,8 @@ def build(description: Any) -> Any:
 
 
 def find_class(path: str) -> type:
-    """Return the class at a dotted path: `MLP` or `networks.MLP` among the public names of the rooms, `pushforward.networks.MLP`, or a
-    class of a module that the program has imported itself.
+    """Return the class at a dotted path: `MLP` or `networks.MLP` among the public names of the rooms,
+    `pushforward.networks.MLP`, or a class of a module that the program has imported itself.
 
     Raises `InputError`, with the nearest name, when there is none or several.
     """
@@ -119,9 +124,13 @@ def _find_public(path: str, name: str, rooms: list[str]) -> type:
     offers = {room: _classes(importlib.import_module(f"pushforward.{room}")) for room in rooms}
     holders = [room for room, classes in offers.items() if name in classes]
     if len({offers[room][name] for room in holders}) > 1:
-        raise InputError(f"several classes are called {name!r}: write {' or '.join(f'{room}.{name}' for room in holders)}")
+        raise InputError(
+            f"several classes are called {name!r}: write {' or '.join(f'{room}.{name}' for room in holders)}"
+        )
     if not holders:
-        raise InputError(f"no class {path!r}{nearest(name, {known for classes in offers.values() for known in classes})}")
+        raise InputError(
+            f"no class {path!r}{nearest(name, {known for classes in offers.values() for known in classes})}"
+        )
     return offers[holders[0]][name]
 
 

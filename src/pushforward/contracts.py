@@ -17,7 +17,8 @@ from torch import Tensor
 from pushforward.conditions import Condition
 
 __all__ = [
-    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "Sampler", "ScheduleFn", "Times", "VelocityField",
+    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "Sampler", "ScheduleFn", "Times",
+    "VelocityField",
 ]  # fmt: skip
 
 Prediction: TypeAlias = Literal["velocity", "data", "noise", "score"]
@@ -45,8 +46,8 @@ ScheduleFn: TypeAlias = Callable[[Tensor], Coefficients]
 class Pairs:
     """Which source point goes with which target point: what a coupling returns and a path interpolates.
 
-    `gaussian_source` is true only when `x0`, given `x1` and the condition, is exactly N(0, I). Score conversions raise when it is
-    false: they would be silently wrong.
+    `gaussian_source` is true only when `x0`, given `x1` and the condition, is exactly N(0, I). Score conversions raise
+    when it is false: they would be silently wrong.
     """
 
     x0: Tensor
@@ -73,18 +74,21 @@ class Pairs:
         return self._map(lambda value: value.to(device, non_blocking=non_blocking))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Pairs:
-        optional: Callable[[Tensor | None], Tensor | None] = lambda value: None if value is None else change(value)  # noqa: E731
-        condition = None if self.condition is None else {name: change(column) for name, column in self.condition.items()}
+        def optional(value: Tensor | None) -> Tensor | None:
+            return None if value is None else change(value)
+
+        condition = self.condition and {name: change(column) for name, column in self.condition.items()}
         return Pairs(
-            change(self.x0), change(self.x1), condition, optional(self.weight), optional(self.mask), self.gaussian_source,
-            optional(self.s), optional(self.e),
+            change(self.x0), change(self.x1), condition, optional(self.weight), optional(self.mask),
+            self.gaussian_source, optional(self.s), optional(self.e),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Times:
-    """Training times drawn from a time law: the `label` the network is told, the time `input` of the state it is fed (equal but for slowed
-    laws) and the log-density of the label under the law. Each `(B,)`."""
+    """Training times drawn from a time law: the `label` the network is told, the time `input` of the state it is fed
+    (equal but for slowed laws) and the log-density of the label under the law. Each `(B,)`.
+    """
 
     label: Tensor
     input: Tensor
@@ -93,7 +97,9 @@ class Times:
 
 @dataclass(frozen=True)
 class PathPoint:
-    """A point on the path of a pair: label time `t: (B,)`, state `x`, conditional velocity `v`, the ends, and the path's own noise `z`."""
+    """A point on the path of a pair: label time `t: (B,)`, state `x`, conditional velocity `v`, the ends, and the
+    path's own noise `z`.
+    """
 
     t: Tensor
     x: Tensor
@@ -135,22 +141,32 @@ class Sampler(Protocol):
 class Coupling(ABC):
     """Decides which source point travels to which target point in a batch, with which weight.
 
-    A coupling may own parameters (then it is also an `nn.Module`). Conditions are re-indexed together with the points they belong to.
+    A coupling may own parameters (then it is also an `nn.Module`). Conditions are re-indexed together with the points
+    they belong to.
     """
 
     @abstractmethod
     def __call__(
-        self, x0: Tensor, x1: Tensor, condition: Condition | None = None, *,
-        gaussian_source: bool = False, generator: torch.Generator | None = None,
+        self,
+        x0: Tensor,
+        x1: Tensor,
+        condition: Condition | None = None,
+        *,
+        gaussian_source: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Pairs:
         """Pair `x0: (n, *event)` with `x1: (m, *event)`; `condition` has the rows of `x1`.
 
-        `gaussian_source` tells that x0 was drawn from N(0, I) independently of x1 and the condition; only couplings that keep this true pass
-        it on to the pairs.
+        `gaussian_source` tells that x0 was drawn from N(0, I) independently of x1 and the condition; only couplings
+        that keep this true pass it on to the pairs.
         """  # fmt: skip
 
-    def source(self, measure: Sampler, n: int, condition: Condition | None = None, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draw what sampling must start from: `(n, *event)`. By default the source measure itself, whose marginal couplings keep."""
+    def source(
+        self, measure: Sampler, n: int, condition: Condition | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw what sampling must start from: `(n, *event)`. By default the source measure itself, whose marginal
+        couplings keep.
+        """
         return measure.sample(n, generator=generator)
 
 
@@ -164,7 +180,9 @@ class Path(ABC):
 
     @property
     def source_scale(self) -> float:
-        """The path starts at `source_scale * x0` for the source point x0 of a pair: one but for paths whose noise is not of unit size."""
+        """The path starts at `source_scale * x0` for the source point x0 of a pair: one but for paths whose noise is
+        not of unit size.
+        """
         return 1.0
 
     @abstractmethod
@@ -173,8 +191,14 @@ class Path(ABC):
 
     @abstractmethod
     def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
-        """Return what a network that predicts `kind` regresses on at `point`. Raises `InputError` for a score that does not exist."""
+        """Return what a network that predicts `kind` regresses on at `point`. Raises `InputError` for a score that
+        does not exist.
+        """
 
     @abstractmethod
-    def convert(self, value: Tensor, x: Tensor, t: Tensor, src: Prediction, dst: Prediction, *, gaussian_source: bool = False) -> Tensor:
-        """Turn one prediction at `(x, t)` into another. Raises `InputError` where the path or the coupling does not allow it."""
+    def convert(
+        self, value: Tensor, x: Tensor, t: Tensor, src: Prediction, dst: Prediction, *, gaussian_source: bool = False
+    ) -> Tensor:
+        """Turn one prediction at `(x, t)` into another. Raises `InputError` where the path or the coupling does not
+        allow it.
+        """

@@ -48,6 +48,6 @@ def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(uint8).numpy() if tensor.numel() else b"")
+        digest.update(bytes(tensor.reshape(-1).view(uint8).numpy()))
     digest.update(repr(sorted(metadata.items())).encode())
     return digest.hexdigest()

@@ -36,7 +36,9 @@ def check_finite(name: str, x: Tensor) -> None:
         raise InputError(f"{name} has {count} non-finite value{'s' * (count > 1)}, first at row {row}")
 
 
-def check_same_event(name0: str, shape0: torch.Size | tuple[int, ...], name1: str, shape1: torch.Size | tuple[int, ...]) -> None:
+def check_same_event(
+    name0: str, shape0: torch.Size | tuple[int, ...], name1: str, shape1: torch.Size | tuple[int, ...]
+) -> None:
     """Raise `InputError` unless the two event shapes (shapes without the batch) agree."""
     if tuple(shape0) != tuple(shape1):
         raise InputError(
@@ -47,8 +49,8 @@ def check_same_event(name0: str, shape0: torch.Size | tuple[int, ...], name1: st
 def as_samples(name: str, x: Tensor | np.ndarray | list) -> Tensor:
     """Check samples at the boundary and return them as a floating tensor `(n, *event)`.
 
-    Floating tensors keep their dtype and device; integers and float16 arrays become float32; one-dimensional input becomes a
-    column. Raises `InputError` for an empty, scalar, non-numeric or non-finite input.
+    Floating tensors keep their dtype and device; integers and float16 arrays become float32; one-dimensional input
+    becomes a column. Raises `InputError` for an empty, scalar, non-numeric or non-finite input.
     """
     if not isinstance(x, Tensor):
         array = np.asarray(x)

@@ -34,8 +34,8 @@ def test_any_damage_is_noticed(tmp_path_factory, data):
     path.write_bytes(content)
     try:
         after = read_tensors(path)
-    except InputError as error:
-        assert "damaged" in str(error)
+    except InputError:
+        pass
     else:  # JSON white space in the header may change without changing the content
         assert after[1] == before[1] and torch.equal(after[0]["x"], before[0]["x"])
 

@@ -20,7 +20,9 @@ SMALL = MLP(width=16, depth=1)
 
 
 def test_learns_the_closed_form_map_between_gaussians():
-    """Between independent Gaussians the flow's map is m1 + s1 / s0 (x - m0) in each coordinate (few-step theory, one line)."""
+    """Between independent Gaussians the flow's map is m1 + s1 / s0 (x - m0) in each coordinate (few-step theory, one
+    line).
+    """
     mean, scale = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 2.0])
     target = Gaussian(mean, torch.diag(scale**2))
     trainer = pf.Trainer(steps=1500, batch_size=256, learning_rate=2e-3, ema=0.99)
@@ -49,7 +51,9 @@ def test_global_random_state_is_left_alone():
 
 def test_save_and_load_give_the_same_transport(tmp_path):
     x1 = np.random.default_rng(0).normal(5, 3, (200, 3))
-    transport = pf.fit("gaussian", x1, condition={"type": ["a", "b"] * 100}, network=SMALL, trainer=FAST, out=tmp_path / "run")
+    transport = pf.fit(
+        "gaussian", x1, condition={"type": ["a", "b"] * 100}, network=SMALL, trainer=FAST, out=tmp_path / "run"
+    )
     again = pf.load(tmp_path / "run")
     x = torch.randn(7, 3)
     assert torch.equal(again.push(x, {"type": "b"}), transport.push(x, {"type": "b"}))
@@ -78,7 +82,13 @@ def test_frames_bring_far_away_data_to_the_network_and_back():
 def test_conditions_reach_the_field():
     labels = torch.arange(600) % 3
     x1 = torch.randn(600, 2) * 0.1 + torch.tensor([[0.0, 4.0], [4.0, 0.0], [-4.0, -4.0]])[labels]
-    transport = pf.fit("gaussian", x1, condition=labels, network=MLP(width=64, depth=2), trainer=pf.Trainer(steps=500, batch_size=128, ema=0.98))
+    transport = pf.fit(
+        "gaussian",
+        x1,
+        condition=labels,
+        network=MLP(width=64, depth=2),
+        trainer=pf.Trainer(steps=500, batch_size=128, ema=0.98),
+    )
     for label in range(3):
         pushed = transport.push(torch.randn(100, 2), label)
         assert (pushed.mean(0) - x1[labels == label].mean(0)).norm() < 0.6
@@ -97,11 +107,20 @@ class Own(nn.Module, Recorded):
 
 def test_own_network_saves_loads_and_resumes_with_dropout(tmp_path):
     trainer = {"batch_size": 16, "warmup": 2, "checkpoint_every": 5}
-    whole = pf.fit("ring", "moons-torchdyn", network=Own(5), trainer=pf.Trainer(steps=10, **trainer), out=tmp_path / "a")
+    whole = pf.fit(
+        "ring", "moons-torchdyn", network=Own(5), trainer=pf.Trainer(steps=10, **trainer), out=tmp_path / "a"
+    )
     assert torch.equal(pf.load(tmp_path / "a").push(torch.ones(3, 2)), whole.push(torch.ones(3, 2)))
     latest = sorted((tmp_path / "a" / "checkpoints").iterdir())[-1]
     latest.unlink()
-    again = pf.fit("ring", "moons-torchdyn", network=Own(5), trainer=pf.Trainer(steps=10, **trainer), out=tmp_path / "a", resume=True)
+    again = pf.fit(
+        "ring",
+        "moons-torchdyn",
+        network=Own(5),
+        trainer=pf.Trainer(steps=10, **trainer),
+        out=tmp_path / "a",
+        resume=True,
+    )
     assert all(torch.equal(x, y) for x, y in zip(whole.parameters(), again.parameters(), strict=True))
 
 
@@ -156,7 +175,12 @@ def test_images_get_a_unet():
 def test_bad_input_is_named_before_any_work(arguments, message, tmp_path):
     from pushforward.training import fit_config
 
-    config = {"source": "ring", "target": "moons-torchdyn", "network": {"class_path": "MLP"}, "out": str(tmp_path / "run")} | arguments
+    config = {
+        "source": "ring",
+        "target": "moons-torchdyn",
+        "network": {"class_path": "MLP"},
+        "out": str(tmp_path / "run"),
+    } | arguments
     if isinstance(config.get("coupling"), str):
         config["coupling"] = {"class_path": config["coupling"]}
     with pytest.raises(InputError, match=message):

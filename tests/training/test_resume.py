@@ -1,4 +1,6 @@
-"""A run that is killed at any moment and resumed ends with the same bits; damaged checkpoints are named and passed over."""
+"""A run that is killed at any moment and resumed ends with the same bits; damaged checkpoints are named and passed
+over.
+"""
 
 import os
 import random
@@ -25,8 +27,8 @@ from pushforward.networks import MLP
 torch.set_num_threads(1)
 x1 = torch.randn(300, 2, generator=torch.Generator().manual_seed(1)) * 2 + 1
 pf.fit(
-    "8gaussians", x1, condition=list(range(3)) * 100, network=MLP(width=32, depth=2), coupling=MinibatchOT(), seed=5, out=sys.argv[1],
-    resume=sys.argv[2] == "resume",
+    "8gaussians", x1, condition=list(range(3)) * 100, network=MLP(width=32, depth=2), coupling=MinibatchOT(), seed=5,
+    out=sys.argv[1], resume=sys.argv[2] == "resume",
     trainer=pf.Trainer(steps=240, batch_size=32, pool=3, warmup=10, checkpoint_every=7, log_every=5, device="cpu"),
 )
 """
@@ -72,8 +74,19 @@ def newest(folder: Path) -> str:
 
 
 def small_fit(out: Path, **options) -> pf.FlowTransport:
-    trainer = pf.Trainer(**{"steps": 12, "batch_size": 16, "warmup": 2, "checkpoint_every": 4, "log_every": 4, "keep": 3} | options.pop("trainer", {}))
-    return pf.fit("ring", "moons-torchdyn", network=MLP(width=8, depth=1), coupling=MinibatchOT(), trainer=trainer, out=out, **options)
+    trainer = pf.Trainer(
+        **{"steps": 12, "batch_size": 16, "warmup": 2, "checkpoint_every": 4, "log_every": 4, "keep": 3}
+        | options.pop("trainer", {})
+    )
+    return pf.fit(
+        "ring",
+        "moons-torchdyn",
+        network=MLP(width=8, depth=1),
+        coupling=MinibatchOT(),
+        trainer=trainer,
+        out=out,
+        **options,
+    )
 
 
 def test_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
@@ -89,7 +102,7 @@ def test_all_checkpoints_damaged_is_an_error(tmp_path):
     small_fit(tmp_path / "a")
     for file in (tmp_path / "a" / "checkpoints").iterdir():
         file.write_bytes(b"x")
-    with pytest.warns(UserWarning), pytest.raises(InputError, match="every checkpoint .* is damaged"):
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(InputError, match=r"every checkpoint .* damaged"):
         small_fit(tmp_path / "a", resume=True)
 
 
@@ -124,7 +137,9 @@ def test_two_processes_train_one_model_and_save_the_same_format(tmp_path):
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*command, str(script), str(tmp_path / "run")], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path / "run")], env=environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     transport = pf.load(tmp_path / "run")
     assert transport.push(torch.randn(5, 2)).shape == (5, 2)

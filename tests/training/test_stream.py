@@ -13,7 +13,9 @@ from pushforward.training import PairStream
 
 def stream(**options) -> PairStream:
     target = Empirical(torch.arange(60.0).reshape(30, 2), condition=list(range(30)))
-    return PairStream(Gaussian.standard(2), target, Independent(), Frame((2,)), Frame((2,)), **{"batch_size": 5, "seed": 3} | options)
+    return PairStream(
+        Gaussian.standard(2), target, Independent(), Frame((2,)), Frame((2,)), **{"batch_size": 5, "seed": 3} | options
+    )
 
 
 def batches(s: PairStream, first: int, last: int, ahead: int) -> list[Pairs]:
@@ -53,7 +55,11 @@ def test_gaussian_source_is_told_only_in_the_identity_frame():
     assert stream().probe(0).gaussian_source
     shifted = Frame((2,))
     shifted.scale.fill_(2.0)
-    assert not PairStream(Gaussian.standard(2), stream().target, Independent(), shifted, Frame((2,))).probe(0).gaussian_source
+    assert (
+        not PairStream(Gaussian.standard(2), stream().target, Independent(), shifted, Frame((2,)))
+        .probe(0)
+        .gaussian_source
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,17 @@ from pushforward.conditions import decode
 from pushforward.errors import InputError
 from pushforward.maps.flow import FlowTransport
 from pushforward.measures import Measure, Samples
-from pushforward.metrics import EnergyDistance, Metric, Score, SlicedWasserstein2, Wasserstein2, format_scores, path_energy, score, straightness
+from pushforward.metrics import (
+    EnergyDistance,
+    Metric,
+    Score,
+    SlicedWasserstein2,
+    Wasserstein2,
+    format_scores,
+    path_energy,
+    score,
+    straightness,
+)
 from pushforward.solvers import FixedStep
 
 __all__ = ["Evaluation", "default_metrics", "evaluate"]
@@ -28,9 +38,10 @@ def default_metrics() -> tuple[Metric, ...]:
 class Evaluation:
     """What `evaluate` found.
 
-    `scores` are measured with the transport's own solver, `curves[metric]` with a fixed-step method, as `(evaluations, value)`. `paths` holds
-    the energy, the straightness and the transport cost of the flow's paths; `likelihood` the mean negative log-likelihood of the target in
-    nats, the floor being that of the target's own density where it is known.
+    `scores` are measured with the transport's own solver, `curves[metric]` with a fixed-step method, as `(evaluations,
+    value)`. `paths` holds the energy, the straightness and the transport cost of the flow's paths; `likelihood` the
+    mean negative log-likelihood of the target in nats, the floor being that of the target's own density where it is
+    known.
     """
 
     rows: int
@@ -61,22 +72,35 @@ class Evaluation:
 
 
 def evaluate(
-    transport: FlowTransport, source: Measure, target: Measure, *, metrics: Sequence[Metric] | None = None, rows: int = 2000,
-    steps: Sequence[int] = (1, 2, 4, 8, 100), method: str = "euler", likelihood_rows: int = 200, seed: int = 0,
+    transport: FlowTransport,
+    source: Measure,
+    target: Measure,
+    *,
+    metrics: Sequence[Metric] | None = None,
+    rows: int = 2000,
+    steps: Sequence[int] = (1, 2, 4, 8, 100),
+    method: str = "euler",
+    likelihood_rows: int = 200,
+    seed: int = 0,
 ) -> Evaluation:
     """Push `rows` source points and compare them with the target's.
 
-    Conditions are those of the target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those
-    where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
-    """  # fmt: skip
+    Conditions are those of the target rows that the pushed points are compared with. The floor uses rows of the target
+    disjoint from those where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown
+    methods.
+    """
     rows = min(rows, _available(target) // 2)
     if rows < 1:
         raise InputError("the target has fewer than two rows: nothing can be compared")
-    x0, aimed, fresh = (measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1)))
+    x0, aimed, fresh = (
+        measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1))
+    )
     condition = None if aimed.condition is None else decode(aimed.condition, transport.field.schema)
     metrics = default_metrics() if metrics is None else metrics
     solution = transport.trajectory(x0.x, condition, times=101)
-    scores = score(metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed)
+    scores = score(
+        metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed
+    )
     curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in metrics}
     for count in steps:
         with torch.no_grad():
@@ -105,8 +129,12 @@ def _paths(path: Tensor | None, nodes: Tensor | None) -> dict[str, float]:
     }
 
 
-def _likelihood(transport: FlowTransport, target: Measure, aimed: Samples, condition: Any, rows: int, seed: int) -> dict[str, float]:
-    """Mean negative log-likelihood of some target rows, where the source has a density; Hutchinson's estimate above 32 dimensions."""
+def _likelihood(
+    transport: FlowTransport, target: Measure, aimed: Samples, condition: Any, rows: int, seed: int
+) -> dict[str, float]:
+    """Mean negative log-likelihood of some target rows, where the source has a density; Hutchinson's estimate above 32
+    dimensions.
+    """
     if transport.source is None or rows == 0:
         return {}
     points = aimed.x[:rows]
@@ -115,7 +143,11 @@ def _likelihood(transport: FlowTransport, target: Measure, aimed: Samples, condi
     try:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            found = {"negative log-likelihood": -float(transport.log_prob(points, some, probes=probes, generator=generator).mean())}
+            found = {
+                "negative log-likelihood": -float(
+                    transport.log_prob(points, some, probes=probes, generator=generator).mean()
+                )
+            }
     except NotImplementedError:  # a source without a density, such as a toy
         return {}
     try:

@@ -27,11 +27,11 @@ __all__ = ["FlowTransport"]
 class FlowTransport(nn.Module, Recorded, Transport):
     """Moves points along `dx/dt = v(x, t)` from the source at t = 0 to the target at t = 1.
 
-    `push` and `pull` solve the equation forwards and backwards; `log_prob` adds the integral of the divergence to the source's
-    log-density: `log p1(x1) = log p0(x0) - integral of div v dt` (Chen et al. 2018, Neural ODEs, theorem 1).
+    `push` and `pull` solve the equation forwards and backwards; `log_prob` adds the integral of the divergence to the
+    source's log-density: `log p1(x1) = log p0(x0) - integral of div v dt` (Chen et al. 2018, Neural ODEs, theorem 1).
 
-    Every solving method takes at most one of `steps` (of a fixed-step method), `grid` (the nodes to visit) and `tolerance` (of the
-    adaptive method); without any, `solver` is used.
+    Every solving method takes at most one of `steps` (of a fixed-step method), `grid` (the nodes to visit) and
+    `tolerance` (of the adaptive method); without any, `solver` is used.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class FlowTransport(nn.Module, Recorded, Transport):
         target_frame: Frame | None = None,
         names: tuple[str, ...] | None = None,
     ) -> None:
-        """Hold a trained field, the default solver, the source measure where it is known in closed form, and the two frames.
+        """Hold a trained field, the default solver, the source measure where it is known in closed form, and the two
+        frames.
 
         `names` are the features' names in the target, used when results are written to a table.
         """
@@ -67,36 +68,58 @@ class FlowTransport(nn.Module, Recorded, Transport):
 
     @torch.no_grad()
     def push(
-        self, x: Tensor, condition: object = None, *, steps: int | None = None, grid: Tensor | Sequence[float] | None = None,
-        tolerance: float | None = None, method: str | None = None, guidance: float = 1.0, generator: torch.Generator | None = None,
+        self,
+        x: Tensor,
+        condition: object = None,
+        *,
+        steps: int | None = None,
+        grid: Tensor | Sequence[float] | None = None,
+        tolerance: float | None = None,
+        method: str | None = None,
+        guidance: float = 1.0,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Carry source points `x: (n, *event)` to the target.
 
-        `guidance` above one sharpens the effect of the condition (classifier-free guidance; the field must have been trained with condition
-        dropout). Raises `InputError` for bad points, conditions or options.
-        """  # fmt: skip
+        `guidance` above one sharpens the effect of the condition (classifier-free guidance; the field must have been
+        trained with condition dropout). Raises `InputError` for bad points, conditions or options.
+        """
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
         return self.solve(x, condition, solver=solver, guidance=guidance, generator=generator).x
 
     @torch.no_grad()
     def pull(
-        self, y: Tensor, condition: object = None, *, steps: int | None = None, grid: Tensor | Sequence[float] | None = None,
-        tolerance: float | None = None, method: str | None = None,
+        self,
+        y: Tensor,
+        condition: object = None,
+        *,
+        steps: int | None = None,
+        grid: Tensor | Sequence[float] | None = None,
+        tolerance: float | None = None,
+        method: str | None = None,
     ) -> Tensor:
-        """Carry target points `y: (n, *event)` back to the source: the inverse of `push` to the solver's accuracy."""  # fmt: skip
+        """Carry target points `y: (n, *event)` back to the source: the inverse of `push` to the solver's accuracy."""
         y, rows = self._enter(y, condition, self.target_frame)
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
         start = solver.solve(self.field, y, condition=rows, start=1.0, end=0.0).x
         return self.source_frame.restore(start / self.field.path.source_scale)
 
     def solve(
-        self, x: Tensor, condition: object = None, *, solver: Solver | None = None, nodes: Tensor | None = None,
-        guidance: float = 1.0, generator: torch.Generator | None = None,
+        self,
+        x: Tensor,
+        condition: object = None,
+        *,
+        solver: Solver | None = None,
+        nodes: Tensor | None = None,
+        guidance: float = 1.0,
+        generator: torch.Generator | None = None,
     ) -> Solution:
-        """Push `x` and return everything the solver knows: the end points, the number of evaluations, and the path at `nodes`.
+        """Push `x` and return everything the solver knows: the end points, the number of evaluations, and the path at
+        `nodes`.
 
-        The path is in the target's units at t = 1, in the source's at t = 0, and in the straight blend of the two between.
-        """  # fmt: skip
+        The path is in the target's units at t = 1, in the source's at t = 0, and in the straight blend of the two
+        between.
+        """
         x, rows = self._enter(x, condition, self.source_frame)
         field = self.field if guidance == 1.0 else ClassifierFree(self.field, guidance)
         start = x * self.field.path.source_scale
@@ -104,33 +127,56 @@ class FlowTransport(nn.Module, Recorded, Transport):
         return self._leave(solution)
 
     def trajectory(
-        self, x: Tensor, condition: object = None, *, times: int | Tensor = 11, solver: Solver | None = None, guidance: float = 1.0,
+        self,
+        x: Tensor,
+        condition: object = None,
+        *,
+        times: int | Tensor = 11,
+        solver: Solver | None = None,
+        guidance: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Solution:
-        """Push `x` and keep the states at `times`: that many evenly spaced ones, or explicit increasing times from 0 to 1.
+        """Push `x` and keep the states at `times`: that many evenly spaced ones, or explicit increasing times from 0 to
+        1.
 
         Returns a `Solution` whose `path` is `(times, n, *event)` and whose `nodes` are the times.
-        """  # fmt: skip
+        """
         nodes = torch.linspace(0, 1, times, dtype=torch.float64) if isinstance(times, int) else times
         with torch.no_grad():
             return self.solve(x, condition, solver=solver, nodes=nodes, guidance=guidance, generator=generator)
 
-    def sample(self, n: int, condition: object = None, *, generator: torch.Generator | None = None, steps: int | None = None, guidance: float = 1.0) -> Tensor:
-        """Draw `n` points of the target by pushing fresh points of the source. Raises `InputError` when the source is known by samples only."""
+    def sample(
+        self,
+        n: int,
+        condition: object = None,
+        *,
+        generator: torch.Generator | None = None,
+        steps: int | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Draw `n` points of the target by pushing fresh points of the source. Raises `InputError` when the source is
+        known by samples only.
+        """
         if self.source is None:
             raise InputError("the source of this transport is known by its samples only: give points to `push` instead")
         x = self.source.sample(n, generator=generator).to(self.device)
         return self.push(x, condition, steps=steps, guidance=guidance, generator=generator)
 
     def log_prob(
-        self, y: Tensor, condition: object = None, *, probes: int | None = None, solver: Solver | None = None,
+        self,
+        y: Tensor,
+        condition: object = None,
+        *,
+        probes: int | None = None,
+        solver: Solver | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Log-density in nats at `y: (n, *event)`: `(n,)`, in the target's units.
 
-        Exact divergence by default; with `probes`, Hutchinson's estimate from that many random vectors, held fixed along the path. Gradients
-        flow to `y` and to the parameters when they are asked for. Raises `InputError` when the source has no density.
-        """  # fmt: skip
+        Exact divergence by default; with `probes`, Hutchinson's estimate from that many random vectors, held fixed
+        along the path. Gradients flow to `y` and to the parameters when they are asked for. Raises `InputError` when
+        the source has no density.
+        """
         source = self.source
         if source is None:
             raise InputError("no density: the source of this transport is known by its samples only")

@@ -16,8 +16,9 @@ __all__ = ["Transport"]
 class Transport(ABC):
     """Moves points of a source onto a target.
 
-    `push` is all a transport must do; where it is invertible it also pulls back, and where it has a density it tells it. Points are
-    `(n, *event)` in the user's own units, conditions are what the user wrote (labels, numbers), one per row or one for all.
+    `push` is all a transport must do; where it is invertible it also pulls back, and where it has a density it tells
+    it. Points are `(n, *event)` in the user's own units, conditions are what the user wrote (labels, numbers), one per
+    row or one for all.
     """
 
     @abstractmethod

@@ -20,8 +20,9 @@ __all__ = ["Empirical"]
 class Empirical(Measure):
     """Points `x: (n, *event)` with optional weights (summing to one) and conditions, one per row.
 
-    `block` walks through shuffled epochs, so that every row is used once before any is used again; weighted points are drawn with
-    replacement. `condition` is one array or a mapping of arrays (strings and integers are categories, floats continuous).
+    `block` walks through shuffled epochs, so that every row is used once before any is used again; weighted points are
+    drawn with replacement. `condition` is one array or a mapping of arrays (strings and integers are categories, floats
+    continuous).
 
     >>> Empirical([[0.0, 1.0], [2.0, 3.0]]).event_shape
     (2,)
@@ -36,7 +37,9 @@ class Empirical(Measure):
         schema: Schema | None = None,
         names: tuple[str, ...] | None = None,
     ) -> None:
-        """Check and hold the points. `schema` fixes what conditions mean (inferred when `None`); `names` are the features' names."""
+        """Check and hold the points. `schema` fixes what conditions mean (inferred when `None`); `names` are the
+        features' names.
+        """
         self.x = as_samples("x", x)
         self._schema = infer_schema(condition) if schema is None else schema
         self.condition: Condition | None = encode(condition, self._schema, len(self))
@@ -87,9 +90,8 @@ class Empirical(Measure):
             return self.draw(n, generator=seeded(seed, "block", index))
         position = torch.arange(index * n, (index + 1) * n)
         epochs = position // len(self)
-        rows = [_epoch(len(self), seed, epoch)[position[epochs == epoch] % len(self)] for epoch in epochs.unique().tolist()]
-        return self.rows(torch.cat(rows))
-
+        orders = {epoch: _epoch(len(self), seed, epoch) for epoch in epochs.unique().tolist()}
+        return self.rows(torch.cat([order[position[epochs == epoch] % len(self)] for epoch, order in orders.items()]))
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,9 @@ __all__ = ["Measure", "Samples"]
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows drawn from a measure: points `x: (n, *event)` and, where the measure has one, the encoded condition of each row."""
+    """Rows drawn from a measure: points `x: (n, *event)` and, where the measure has one, the encoded condition of each
+    row.
+    """
 
     x: Tensor
     condition: Condition | None = None
@@ -45,7 +47,9 @@ class Measure(ABC):
         return False
 
     def block(self, index: int, n: int, *, seed: int) -> Samples:
-        """Return block `index` of `n` rows of the endless stream that `seed` determines (blocks can be asked for in any order)."""
+        """Return block `index` of `n` rows of the endless stream that `seed` determines (blocks can be asked for in
+        any order).
+        """
         return Samples(self.sample(n, generator=seeded(seed, "block", index)))
 
     def log_prob(self, x: Tensor) -> Tensor:

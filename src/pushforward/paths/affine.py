@@ -40,10 +40,12 @@ class Affine(Path):
         return self.schedule.interval
 
     def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
-        """Return the state and velocity of each pair at `times.input`; entries outside `pairs.mask` stay at `x1` and
-        have velocity zero.
+        """Return the state of each pair at `times.input` and its velocity at `times.label`, the same time but for
+        slowed laws; entries outside `pairs.mask` stay at `x1` and have velocity zero.
         """
         x, v = self.schedule.interpolate(pairs.x0, pairs.x1, times.input)
+        if times.input is not times.label:
+            v = self.schedule.interpolate(pairs.x0, pairs.x1, times.label)[1]
         if pairs.mask is not None:
             x, v = hold_known(pairs.mask, x, v, pairs.x1)
         return PathPoint(times.label, x, v, pairs.x0, pairs.x1)

@@ -9,6 +9,7 @@ from pushforward.recipes.table import claims_table, systems_table
 from pushforward.recipes.trajectories import LeaveOneTimeOut
 
 __all__ = [
-    "Claim", "DigitsByClass", "EntropicCorrelation", "Expectation", "Experiment", "Fit", "LeaveOneTimeOut", "OracleLikelihood", "Recipe", "Result", "SchroedingerBridgeMarginals", "claims_table", "experiments_of", "find_recipe", "recipe_names", "run_recipe",
-    "systems_table",
+    "Claim", "DigitsByClass", "EntropicCorrelation", "Expectation", "Experiment", "Fit", "LeaveOneTimeOut",
+    "OracleLikelihood", "Recipe", "Result", "SchroedingerBridgeMarginals", "claims_table", "experiments_of",
+    "find_recipe", "recipe_names", "run_recipe", "systems_table",
 ]  # fmt: skip

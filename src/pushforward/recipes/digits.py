@@ -21,9 +21,10 @@ __all__ = ["DigitsByClass"]
 class DigitsByClass(Experiment):
     """Fit a conditional flow from noise to half of scikit-learn's digits and generate `rows` of them by class.
 
-    Figures: `read as asked`, the share that a 5-nearest-neighbour classifier on the held-out digits reads as the class asked for, with guidance
-    `guidance`; `read as asked, plain` without; `held-out accuracy`, the same classifier from one half of the real digits to the other;
-    `energy distance` of plain samples to the held-out digits and its `floor`, the training half itself.
+    Figures: `read as asked`, the share that a 5-nearest-neighbour classifier on the held-out digits reads as the class
+        asked for, with guidance `guidance`; `read as asked, plain` without; `held-out accuracy`, the same classifier
+        from one half of the real digits to the other; `energy distance` of plain samples to the held-out digits and its
+        `floor`, the training half itself.
     """
 
     steps: int = 2000

@@ -9,8 +9,8 @@ from typing import Any
 
 from pushforward.configuration import build
 from pushforward.maps import FlowTransport, evaluate
-from pushforward.training import fit_config
 from pushforward.measures import as_measure
+from pushforward.training import fit_config
 
 __all__ = ["Experiment", "Fit", "class_names"]
 
@@ -31,10 +31,11 @@ class Experiment(ABC):
 
 @dataclass(frozen=True)
 class Fit(Experiment):
-    """Fit a transport and evaluate it: figures `W2`, `W2 floor`, `W2@N` (N steps of the method), `path energy`, and so on.
+    """Fit a transport and evaluate it: figures `W2`, `W2 floor`, `W2@N` (N steps of the method), `path energy`, and so
+    on.
 
-    `config` holds arguments of `pushforward.fit` (pieces as `{class_path, init_args}`), `evaluation` those of `pushforward.evaluate`; `held_out`
-    names another source and target to evaluate on.
+    `config` holds arguments of `pushforward.fit` (pieces as `{class_path, init_args}`), `evaluation` those of
+    `pushforward.evaluate`; `held_out` names another source and target to evaluate on.
     """
 
     config: dict[str, Any]
@@ -49,12 +50,16 @@ class Fit(Experiment):
         return self._evaluate(transport, seed) | {"training seconds": seconds}
 
     def _evaluate(self, transport: FlowTransport, seed: int) -> Figures:
-        target = as_measure(self.held_out.get("target", self.config["target"]), condition=self.config.get("condition", ()))
+        target = as_measure(
+            self.held_out.get("target", self.config["target"]), condition=self.config.get("condition", ())
+        )
         source = as_measure(self.held_out.get("source", self.config["source"]), like=target)
         found = evaluate(transport, source, target, seed=1000 + seed, **build(self.evaluation))
         figures = found.paths | found.likelihood | {"evaluations": float(found.evaluations)}
         if "negative log-likelihood, floor" in figures:
-            figures["likelihood excess"] = figures["negative log-likelihood"] - figures["negative log-likelihood, floor"]
+            figures["likelihood excess"] = (
+                figures["negative log-likelihood"] - figures["negative log-likelihood, floor"]
+            )
         for score in found.scores:
             figures |= {score.name: score.value, f"{score.name} floor": score.floor}
             if score.baseline is not None:

@@ -17,10 +17,11 @@ __all__ = ["Expectation", "Recipe", "find_recipe", "recipe_names"]
 
 @dataclass(frozen=True)
 class Expectation:
-    """One claim: the median over seeds of the figure `value` is at most (at least) a number, or a number times another figure.
+    """One claim: the median over seeds of the figure `value` is at most (at least) a number, or a number times another
+    figure.
 
-    `claim` says in words what the paper or the issue says; `known_miss` states, with figures, that it was not reached here and why: such a
-    claim is reported, never counted as met, and does not fail the run.
+    `claim` says in words what the paper or the issue says; `known_miss` states, with figures, that it was not reached
+    here and why: such a claim is reported, never counted as met, and does not fail the run.
     """
 
     value: str
@@ -57,8 +58,9 @@ class Expectation:
 class Recipe:
     """A published system: its paper, the experiments that try it, the seeds, and what must hold.
 
-    `experiments` maps names to descriptions `{class_path, init_args}` of `Experiment` pieces. Each reports named figures; figure `f` of
-    experiment `e` is called `e/f` in `expect`. In the file, `common` is laid under every experiment, and `closed_forms` are experiments without it.
+    `experiments` maps names to descriptions `{class_path, init_args}` of `Experiment` pieces. Each reports named
+    figures; figure `f` of experiment `e` is called `e/f` in `expect`. In the file, `common` is laid under every
+    experiment, and `closed_forms` are experiments without it.
     """
 
     name: str

@@ -21,7 +21,9 @@ __all__ = ["Claim", "Result", "experiments_of", "run_recipe"]
 
 @dataclass(frozen=True)
 class Claim:
-    """An expectation with its verdict: `met`, `missed`, or `known miss`; `measured` is the median, `low` and `high` the range over seeds."""
+    """An expectation with its verdict: `met`, `missed`, or `known miss`; `measured` is the median, `low` and `high`
+    the range over seeds.
+    """
 
     expectation: Expectation
     measured: float
@@ -58,14 +60,19 @@ class Result:
     def load(cls, path: Path) -> Result:
         """Read what `save` wrote."""
         values: dict[str, Any] = json.loads(path.read_text())
-        claims = tuple(Claim(**{**item, "expectation": Expectation(**item["expectation"])}) for item in values.pop("claims"))
+        claims = tuple(
+            Claim(**{**item, "expectation": Expectation(**item["expectation"])}) for item in values.pop("claims")
+        )
         return cls(claims=claims, **values)
 
 
-def run_recipe(recipe: Recipe, *, seeds: tuple[int, ...] | None = None, tell: Callable[[str], None] = lambda line: None) -> Result:
+def run_recipe(
+    recipe: Recipe, *, seeds: tuple[int, ...] | None = None, tell: Callable[[str], None] = lambda line: None
+) -> Result:
     """Run every experiment of `recipe` with every seed and judge its claims by the medians.
 
-    `tell` receives a line as each experiment ends. Raises `InputError` for a recipe that names unknown pieces or figures.
+    `tell` receives a line as each experiment ends. Raises `InputError` for a recipe that names unknown pieces or
+    figures.
     """
     seeds = recipe.seeds if seeds is None else seeds
     experiments = experiments_of(recipe)

@@ -11,8 +11,8 @@ __all__ = ["claims_table", "systems_table"]
 
 HEAD = """# Table of systems
 
-One row for each published system: its pieces, the recipe that tries it, what was expected and what was measured (median over the seeds, range in
-brackets). Made by `pushforward recipe table`; run any row with `pushforward recipe run NAME`.
+One row for each published system: its pieces, the recipe that tries it, what was expected and what was measured (median
+over the seeds, range in brackets). Made by `pushforward recipe table`; run any row with `pushforward recipe run NAME`.
 
 | system | paper | pieces | recipe | expected | measured | date |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -29,8 +29,16 @@ def _row(recipe: Recipe, file: Path) -> str:
     pieces = dict.fromkeys(piece for experiment in experiments_of(recipe).values() for piece in experiment.pieces())
     measured = "<br>".join(_measured(claim) for claim in result.claims) if result else "not run"
     expected = "<br>".join(_claim_text(expectation) for expectation in recipe.expect)
-    link = f"[{recipe.paper.arxiv}](https://arxiv.org/abs/{recipe.paper.arxiv})" if recipe.paper.arxiv else recipe.paper.venue
-    cells = [recipe.title, f"{recipe.paper.title} ({recipe.paper.year}, {link})", ", ".join(f"`{piece}`" for piece in pieces)]
+    link = (
+        f"[{recipe.paper.arxiv}](https://arxiv.org/abs/{recipe.paper.arxiv})"
+        if recipe.paper.arxiv
+        else recipe.paper.venue
+    )
+    cells = [
+        recipe.title,
+        f"{recipe.paper.title} ({recipe.paper.year}, {link})",
+        ", ".join(f"`{piece}`" for piece in pieces),
+    ]
     cells += [f"`{recipe.name}`", expected, measured, result.date if result else "-"]
     return "| " + " | ".join(cells) + " |\n"
 

@@ -21,9 +21,10 @@ __all__ = ["LeaveOneTimeOut"]
 class LeaveOneTimeOut(Experiment):
     """Fit a flow from the first snapshot to the last and compare its state at `time` with the held-out snapshot.
 
-    Figures: `W2` of the prediction; `W2 floor`, half of the held-out cells against the other half; `W2 nearest snapshot`, the better of just
-    repeating the first or the last snapshot; `W2 straight lines`, the interpolation along the exact plan of a sample of both.
-    Files are looked for in the folder that the environment variable PUSHFORWARD_DATA names.
+    Figures: `W2` of the prediction; `W2 floor`, half of the held-out cells against the other half; `W2 nearest
+        snapshot`, the better of just repeating the first or the last snapshot; `W2 straight lines`, the interpolation
+        along the exact plan of a sample of both. Files are looked for in the folder that the environment variable
+        PUSHFORWARD_DATA names.
     """
 
     first: str

@@ -43,7 +43,7 @@ def divergence(
 
     >>> divergence(lambda x: x**2, torch.tensor([[1.0, 3.0]]))[1].tolist()
     [8.0]
-    """  # fmt: skip
+    """
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         point = x if again and x.requires_grad else x.detach().requires_grad_()

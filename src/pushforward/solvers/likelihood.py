@@ -53,7 +53,7 @@ def log_density(
     in `eval` mode: dropout has no density.
 
     Raises `InputError` for a stochastic solver or under `torch.inference_mode`.
-    """  # fmt: skip
+    """
     if solver.stochastic:
         raise InputError(
             f"{type(solver).__name__} has no log-density: give an ODE solver such as DormandPrince() or FixedStep()"

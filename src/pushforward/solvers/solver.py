@@ -56,7 +56,7 @@ class Solver(ABC):
 
         Raises `InputError` for an empty or integer batch, impossible times, and nodes outside the interval or out of
         order.
-        """  # fmt: skip
+        """
         _check_points(x)
         wanted = None if nodes is None else _check_path(nodes, start, end)
         return self._solve(Velocity(field, condition), x, start, end, wanted, generator)

@@ -8,4 +8,16 @@ from pushforward.training.run import open_run, read_config
 from pushforward.training.stream import PairStream
 from pushforward.training.trainer import Diverged, Trainer
 
-__all__ = ["EMA", "Checkpoints", "Diverged", "PairStream", "Trainer", "TrainingLog", "fit", "fit_config", "open_run", "read_config", "read_history"]
+__all__ = [
+    "EMA",
+    "Checkpoints",
+    "Diverged",
+    "PairStream",
+    "Trainer",
+    "TrainingLog",
+    "fit",
+    "fit_config",
+    "open_run",
+    "read_config",
+    "read_history",
+]

@@ -18,8 +18,8 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """Saves and restores the whole state of a training: weights, their average, and the optimiser's moments.
 
-    Randomness needs no saving: every draw is a function of the seed and the step. Each file carries a checksum; a damaged one is named in a
-    warning and the one before it is used.
+    Randomness needs no saving: every draw is a function of the seed and the step. Each file carries a checksum; a
+    damaged one is named in a warning and the one before it is used.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
@@ -34,7 +34,9 @@ class Checkpoints:
     def save(self, step: int, module: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> None:
         """Write the state after `step` steps and drop the oldest files beyond `keep`."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        tensors = _prefixed("model", module.state_dict()) | _prefixed("ema", ema.state()) | _optimizer_tensors(optimizer)
+        tensors = (
+            _prefixed("model", module.state_dict()) | _prefixed("ema", ema.state()) | _optimizer_tensors(optimizer)
+        )
         write_tensors(self.directory / f"step-{step:09d}.safetensors", tensors, {"step": str(step)})
         for old in self.files()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -68,7 +70,9 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+    return {
+        name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
+    }
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

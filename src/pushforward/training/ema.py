@@ -12,7 +12,8 @@ __all__ = ["EMA"]
 
 
 class EMA:
-    """Averages every parameter: `ema <- d ema + (1 - d) p`, with the warm-up `d_k = min(decay, (1 + k) / (10 + k))`; buffers are copied.
+    """Averages every parameter: `ema <- d ema + (1 - d) p`, with the warm-up `d_k = min(decay, (1 + k) / (10 + k))`;
+    buffers are copied.
 
     The warm-up makes early averages follow the weights closely instead of remembering their random start.
     """
@@ -30,9 +31,11 @@ class EMA:
         """Take in the weights after optimiser step number `step` (from zero)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         split = self._parameters
-        torch._foreach_lerp_(self._shadow[:split], self._live[:split], 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            self._shadow[:split], self._live[:split], 1 - decay
+        )
         if self._shadow[split:]:
-            torch._foreach_copy_(self._shadow[split:], self._live[split:])
+            torch._foreach_copy_(self._shadow[split:], self._live[split:])  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

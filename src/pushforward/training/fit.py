@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.configuration import build, describe
-from pushforward.contracts import Coupling, Path as PathContract, Prediction
+from pushforward.contracts import Coupling, Prediction
+from pushforward.contracts import Path as PathContract
 from pushforward.couplings import Independent, MinibatchOT
 from pushforward.errors import InputError, nearest
 from pushforward.maps import FlowTransport, Frame
@@ -54,14 +55,15 @@ def fit(
 ) -> FlowTransport:
     """Learn a flow that moves `source` onto `target` and return it as a transport.
 
-    Either side is a measure, an array `(n, *event)`, a data frame, a Hugging Face data set, or the text of a file or a named measure. With
-    nothing else given: an MLP for vectors and a U-Net for images; straight paths; flow matching on the velocity; optimal transport pairs
-    between two sets of samples, independent pairs where the source is noise.
+    Either side is a measure, an array `(n, *event)`, a data frame, a Hugging Face data set, or the text of a file or a
+    named measure. With nothing else given: an MLP for vectors and a U-Net for images; straight paths; flow matching on
+    the velocity; optimal transport pairs between two sets of samples, independent pairs where the source is noise.
 
     Args:
         source: where points come from, at t = 0.
         target: where they should go, at t = 1.
-        condition: what target rows are conditioned on: an array or a mapping of arrays, or names of columns of `target`.
+        condition: what target rows are conditioned on: an array or a mapping of arrays, or names of columns of
+            `target`.
         network: architecture of the velocity field, or a module of your own.
         coupling: which source point goes with which target point in a batch.
         path: how a pair is joined in time.
@@ -69,7 +71,8 @@ def fit(
         predicts: what the network predicts.
         solver: how the trained equation is solved unless told otherwise.
         trainer: the optimisation: steps, batch size, rate, averaging.
-        normalise: `auto` brings both sides to mean zero and unit variance by one shift and one scale (noise is left as it is).
+        normalise: `auto` brings both sides to mean zero and unit variance by one shift and one scale (noise is left as
+            it is).
         seed: the only source of randomness; the same seed gives the same weights.
         out: directory for the transport, its configuration, checkpoints and `metrics.jsonl`.
         resume: go on from the newest checkpoint in `out`.
@@ -99,9 +102,10 @@ def fit(
     directory = None if out is None else Path(out)
     if directory and is_main_process():
         config = {
-            "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network": describe(network),
-            "coupling": describe(coupling), "path": describe(path), "objective": describe(objective), "predicts": predicts,
-            "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
+            "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network":
+            describe(network), "coupling": describe(coupling), "path": describe(path), "objective": describe(objective),
+            "predicts": predicts, "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise":
+            normalise, "seed": seed,
         }  # fmt: skip
         open_run(directory, config, resume=resume, overwrite=overwrite)
     trainer.run(field, objective, stream, seed=seed, directory=directory, resume=resume, show_progress=show_progress)
@@ -111,7 +115,8 @@ def fit(
 
 
 def fit_config(config: Mapping[str, Any], **changes: Any) -> FlowTransport:
-    """Run `fit` from plain values: its arguments by name, pieces as `{class_path, init_args}`, the trainer as a mapping of its options.
+    """Run `fit` from plain values: its arguments by name, pieces as `{class_path, init_args}`, the trainer as a mapping
+    of its options.
 
     This is the form of `config.yaml` and of recipes. Raises `InputError` for unknown arguments, with the nearest name.
     """
@@ -129,8 +134,9 @@ def fit_config(config: Mapping[str, Any], **changes: Any) -> FlowTransport:
 def default_coupling(source: Measure, target: Measure) -> Coupling:
     """Pair independently where the source is noise, by optimal transport between two sets of samples.
 
-    Noise must stay independent of the condition, and its score stays known; two sets of samples have shorter, straighter paths when paired. With
-    categorical conditions each category is paired on its own, so that the source stays independent of it.
+    Noise must stay independent of the condition, and its score stays known; two sets of samples have shorter,
+    straighter paths when paired. With categorical conditions each category is paired on its own, so that the source
+    stays independent of it.
     """
     if source.is_standard_normal:
         return Independent()

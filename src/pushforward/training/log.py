@@ -1,4 +1,6 @@
-"""What a training tells while it runs: `metrics.jsonl`, a progress line on a terminal, and the trackers that were asked for."""
+"""What a training tells while it runs: `metrics.jsonl`, a progress line on a terminal, and the trackers that were
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -22,9 +23,14 @@ Row = dict[str, float]
 
 
 class TrainingLog:
-    """Averages what each step reports and writes a row every `every` steps; the device is asked for numbers only then."""
+    """Averages what each step reports and writes a row every `every` steps.
 
-    def __init__(self, file: Path | None, every: int, first: int, listeners: tuple[Callable[[Row], None], ...] = ()) -> None:
+    The device is asked for numbers only then.
+    """
+
+    def __init__(
+        self, file: Path | None, every: int, first: int, listeners: tuple[Callable[[Row], None], ...] = ()
+    ) -> None:
         """Continue after step `first`: rows past it, left by a run that was killed, are dropped."""
         self.file, self.every = file, every
         self.listeners = listeners
@@ -72,17 +78,25 @@ def _rewrite(file: Path, rows: list[Row]) -> None:
 
 @contextmanager
 def progress_line(steps: int, first: int, show: bool | None) -> Iterator[tuple[Callable[[Row], None], ...]]:
-    """Show loss, rate and time left on standard error while the block runs; nothing when that is not a terminal (`show=None`)."""
+    """Show loss, rate and time left on standard error while the block runs; nothing when that is not a terminal
+    (`show=None`).
+    """
     if not (sys.stderr.isatty() if show is None else show):
         yield ()
         return
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training", total=steps, completed=first, figures="")
 
         def listener(row: Row) -> None:
-            progress.update(task, completed=row["step"], figures=f"loss {row['loss']:.4g}  {row['steps_per_second']:.0f} steps/s")
+            progress.update(
+                task, completed=row["step"], figures=f"loss {row['loss']:.4g}  {row['steps_per_second']:.0f} steps/s"
+            )
 
         yield (listener,)
-
-

@@ -15,19 +15,23 @@ from pushforward.errors import InputError
 __all__ = ["is_main_process", "open_run", "read_config"]
 
 FREE = {"steps", "device", "prefetch", "checkpoint_every", "keep", "log_every", "trackers"}
-"""Options of the trainer that a resumed run may change: none but `steps` touches the weights, and more steps continue the run."""
+"""Options of the trainer that a resumed run may change: none but `steps` touches the weights, and more steps continue
+the run.
+"""
 
 
 def is_main_process() -> bool:
-    """Tell whether this is the process that writes: the first one under `accelerate launch` or `torchrun`, or the only one."""
+    """Tell whether this is the process that writes: the first one under `accelerate launch` or `torchrun`, or the only
+    one.
+    """
     return os.environ.get("RANK", "0") == "0"
 
 
 def open_run(out: str | Path, config: dict[str, Any], *, resume: bool, overwrite: bool) -> Path:
     """Make `out` ready for a fit and write the complete configuration there as `config.yaml`.
 
-    Raises `InputError` when `out` already holds a run that is neither resumed nor overwritten, or when the run to resume was configured
-    differently.
+    Raises `InputError` when `out` already holds a run that is neither resumed nor overwritten, or when the run to
+    resume was configured differently.
     """
     directory = Path(out)
     if directory.exists() and not directory.is_dir():
@@ -40,7 +44,10 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool, overwrite
     elif held.exists() and overwrite:
         _clear(directory)
     elif held.exists():
-        raise InputError(f"{directory} already holds a run: resume it with --resume, replace it with --overwrite, or choose another --out")
+        raise InputError(
+            f"{directory} already holds a run: continue it with --resume, replace it with --overwrite, "
+            "or choose another --out"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,7 +75,10 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], directory: Path) -> No
     for key in new:
         before, now = _fixed(key, old.get(key)), _fixed(key, new[key])
         if before != now:
-            raise InputError(f"cannot resume {directory}: its {key} was {before!r}, now {now!r}; use the same options or another --out")
+            raise InputError(
+                f"cannot resume {directory}: its {key} was {before!r}, now {now!r}; "
+                "use the same options or another --out"
+            )
 
 
 def _fixed(key: str, value: Any) -> Any:
@@ -79,5 +89,12 @@ def _fixed(key: str, value: Any) -> Any:
 
 def _clear(directory: Path) -> None:
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    for name in ("config.yaml", "metrics.jsonl", "transport.json", "weights.safetensors", "report.html", "evaluation.json"):
+    for name in (
+        "config.yaml",
+        "metrics.jsonl",
+        "transport.json",
+        "weights.safetensors",
+        "report.html",
+        "evaluation.json",
+    ):
         (directory / name).unlink(missing_ok=True)

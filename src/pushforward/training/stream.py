@@ -22,10 +22,10 @@ __all__ = ["PairStream"]
 class PairStream:
     """Pairs for training, drawn from `source` and `target`, brought into their frames and coupled.
 
-    The coupling sees a whole *pool* of `pool` batches at once and the batches are cut from it: a larger pool gives a coupling closer to
-    that of the measures, and is solved once per `pool` steps. Nothing depends on the order in which pools are asked for, so workers can
-    run ahead and a resumed run continues exactly. With several processes each draws pools of its own (`rank`, `ranks`) of `batch_size` rows
-    a batch.
+    The coupling sees a whole *pool* of `pool` batches at once and the batches are cut from it: a larger pool gives a
+    coupling closer to that of the measures, and is solved once per `pool` steps. Nothing depends on the order in which
+    pools are asked for, so workers can run ahead and a resumed run continues exactly. With several processes each draws
+    pools of its own (`rank`, `ranks`) of `batch_size` rows a batch.
     """
 
     source: Measure
@@ -46,7 +46,7 @@ class PairStream:
         object.__setattr__(self, "gaussian_source", self.source.is_standard_normal and identity)
 
     def probe(self, seed: int) -> Pairs:
-        """Couple a handful of rows: shows early whether data and coupling fit together, and whether scores stay known."""
+        """Couple a handful of rows, to see early whether everything fits together and whether scores stay known."""
         return replace(self, batch_size=8, pool=1, seed=seed, rank=0, ranks=1).coupled(0)
 
     def coupled(self, index: int) -> Pairs:
@@ -73,7 +73,9 @@ class PairStream:
 
     @contextmanager
     def prefetched(self, first: int, last: int, *, ahead: int = 2) -> Iterator[Iterator[Pairs]]:
-        """Yield an iterator over the batches of steps `first .. last - 1`, with up to `ahead` pools solved in a worker meanwhile."""
+        """Yield an iterator over the batches of steps `first .. last - 1`, with up to `ahead` pools solved in a worker
+        meanwhile.
+        """
         workers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="coupling") if ahead else None
         try:
             yield self._batches(first, last, ahead, workers)

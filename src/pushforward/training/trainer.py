@@ -1,4 +1,6 @@
-"""The training loop: `loss = objective(field, coupling(x0, x1, condition), path)`, again and again, resumable at any moment."""
+"""The training loop: `loss = objective(field, coupling(x0, x1, condition), path)`, again and again, resumable at any
+moment.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,9 @@ class _Step(nn.Module):
 class Trainer:
     """How a field is trained: AdamW with a warmed-up, decaying rate, clipped gradients and averaged weights.
 
-    Runs through Accelerate: on the CPU or a GPU as found, in bfloat16 when asked, on several processes or machines under `accelerate launch`
-    (`batch_size` is then the batch of all together). Every draw is a function of the seed and the step, so a run that is killed and resumed
-    ends with the same bits.
+    Runs through Accelerate: on the CPU or a GPU as found, in bfloat16 when asked, on several processes or machines
+    under `accelerate launch` (`batch_size` is then the batch of all together). Every draw is a function of the seed and
+    the step, so a run that is killed and resumed ends with the same bits.
 
     Args:
         steps: number of optimiser steps.
@@ -102,7 +104,9 @@ class Trainer:
         if not 0 <= self.ema < 1:
             raise InputError(f"trainer.ema must lie in [0, 1), got {self.ema}")
         if not self.learning_rate > 0 or (self.clip is not None and not self.clip > 0):
-            raise InputError(f"trainer.learning_rate and trainer.clip must be positive, got {self.learning_rate} and {self.clip}")
+            raise InputError(
+                f"trainer.learning_rate and trainer.clip must be positive, got {self.learning_rate} and {self.clip}"
+            )
         object.__setattr__(self, "trackers", tuple(self.trackers))
 
     def rate(self, step: int) -> float:
@@ -110,18 +114,27 @@ class Trainer:
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        factor = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}[self.decay]
+        factor = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}[
+            self.decay
+        ]
         return self.learning_rate * factor
 
     def run(
-        self, field: Field, objective: Objective, stream: PairStream, *, seed: int = 0, directory: Path | None = None,
-        resume: bool = False, show_progress: bool | None = None,
+        self,
+        field: Field,
+        objective: Objective,
+        stream: PairStream,
+        *,
+        seed: int = 0,
+        directory: Path | None = None,
+        resume: bool = False,
+        show_progress: bool | None = None,
     ) -> list[Row]:
         """Train `field` in place, leaving the averaged weights in it, and return the rows of the log.
 
-        With a `directory`, checkpoints and `metrics.jsonl` are written there, and `resume` continues from the newest intact one. Raises
-        `Diverged` when the loss stops being finite, after saving the last good state.
-        """  # fmt: skip
+        With a `directory`, checkpoints and `metrics.jsonl` are written there, and `resume` continues from the newest
+        intact one. Raises `Diverged` when the loss stops being finite, after saving the last good state.
+        """
         accelerator = self._accelerator(directory)
         stream = self._shard(stream, accelerator, seed)
         module = _Step(field, objective).to(accelerator.device)
@@ -154,7 +167,12 @@ class Trainer:
         if self.batch_size % ranks:
             raise InputError(f"trainer.batch_size is {self.batch_size}, which {ranks} processes cannot share equally")
         return replace(
-            stream, batch_size=self.batch_size // ranks, pool=self.pool, seed=seed, rank=accelerator.process_index, ranks=ranks
+            stream,
+            batch_size=self.batch_size // ranks,
+            pool=self.pool,
+            seed=seed,
+            rank=accelerator.process_index,
+            ranks=ranks,
         )
 
     def _accelerator(self, directory: Path | None) -> Accelerator:
@@ -190,7 +208,9 @@ class _Loop:
         self.module, self.ema, self.checkpoints, self.log = module, ema, checkpoints, log
         self.optimizer = optimizer
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.has_dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules())
+        self.has_dropout = any(
+            isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules()
+        )
         self.device = accelerator.device
         self.wrapped, self.stepper = accelerator.prepare(module, optimizer)
         if trainer.compile:
@@ -234,7 +254,7 @@ class _Loop:
         self.log.add(step + 1, terms, rate)
 
     def _check(self, step: int, total: Tensor) -> None:
-        """Stop at the first non-finite loss, before it reaches the weights; an accelerator is asked only now and then."""
+        """Stop at the first non-finite loss, before it reaches the weights; an accelerator is asked now and then."""
         due = self.device.type == "cpu" or step % self.trainer.log_every == 0
         if not due or math.isfinite(total.item()):
             return
@@ -243,7 +263,9 @@ class _Loop:
             self._save(step)
         if self.checkpoints and self.checkpoints.files():
             saved = f"the last good state is {self.checkpoints.files()[-1]}"
-        raise Diverged(f"the loss is {total.item()} at step {step}; {saved}. Try a smaller trainer.learning_rate or trainer.clip")
+        raise Diverged(
+            f"the loss is {total.item()} at step {step}; {saved}. Try a smaller trainer.learning_rate or trainer.clip"
+        )
 
     def _save(self, step: int) -> None:
         if self.checkpoints:
