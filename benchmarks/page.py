@@ -49,7 +49,7 @@ flow, computed in double precision.
 """,
     "quality": """\
 8 gaussians to moons by TorchCFM's definitions, 3 x 256 network, batch 256. W2 is the exact distance between 2,000
-pushed source points and 2,000 target points at evenly spaced angles, as TorchCFM draws them, mean over two fixed
+pushed source points and 2,000 target points at evenly spaced angles, as TorchCFM draws them, mean over four fixed
 draws; given are mean and standard deviation over training seeds. Ours is `fit` by its defaults but for the coupling,
 trained on independent points; over several batches, the coupling sees that many at once (`Trainer(pool=...)`).
 TorchCFM's is its examples' loop: its SELU network, its own draws of the moons, Adam at 1e-3, the last iterate. The

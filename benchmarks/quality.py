@@ -28,7 +28,7 @@ from pushforward.training import Trainer, fit
 __all__ = ["BENCHMARK"]
 
 EVALUATIONS = (1, 2, 4, 8, 100)
-DRAWS = 2
+DRAWS = 4
 FLOORS = ("again", "independent", "source")
 
 
@@ -138,8 +138,9 @@ class Evaluation:
         source, target = measures(2)
 
         def draw() -> Draw:
-            evenly = [moons_of_torchcfm(points, generator=generator) for _ in range(2)]
-            return Draw(source.sample(points, generator=generator), *evenly, target.sample(points, generator=generator))
+            even, again = (moons_of_torchcfm(points, generator=generator) for _ in range(2))
+            independent = target.sample(points, generator=generator)
+            return Draw(source.sample(points, generator=generator), even, again, independent)
 
         return cls([draw() for _ in range(DRAWS)])
 

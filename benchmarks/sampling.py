@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from benchmarks import peers
 from benchmarks.markdown import quartiles, table
 from benchmarks.problems import measures, network
 from benchmarks.settings import Benchmark, Rows, Settings
-from benchmarks.timing import interleave, ratios, timed
+from benchmarks.timing import Clock, interleave, ratio, ratios, timed
 from pushforward.conditions import Condition
 from pushforward.maps import FlowTransport
 from pushforward.networks import Field
@@ -24,6 +25,8 @@ __all__ = ["BENCHMARK"]
 
 FLOOR = "bare evaluations"
 TOLERANCE = 1e-5
+PEER = "torchdiffeq"
+AdaptiveSolver: TypeAlias = Callable[[Field, Tensor], Tensor]
 
 
 class Recorder(nn.Module):
@@ -88,43 +91,42 @@ def adaptive(dimension: int, points: int, settings: Settings) -> Rows:
     x = measures(dimension)[0].sample(points, generator=torch.Generator().manual_seed(0))
     exact = reference(model, x)
     rows: Rows = []
-    for name, solve in adaptive_solvers(model).items():
-        rows.append(
-            {"method": "dopri5", "dimension": dimension, "points": points, "name": name}
-            | over_own_calls(model, solve, x, exact, settings)
-        )
+    work: dict[str, Callable[[], object]] = {}
+    for name, solve in adaptive_solvers().items():
+        calls, found = watched(model, solve, x, exact)
+        rows.append({"method": "dopri5", "dimension": dimension, "points": points, "name": name} | found)
+        work[name] = torch.no_grad()(lambda solve=solve: solve(model, x))
+        work[f"{name}: {FLOOR}"] = lambda calls=calls: replay(model.network, calls)
+    laps = interleave({name: timed(one, 1) for name, one in work.items()}, settings.rounds)
+    for row in rows:
+        row |= {clock: ratio(laps, row["name"], f"{row['name']}: {FLOOR}", clock) for clock in get_args(Clock)}
+        row["over_torchdiffeq"] = ratio(laps, row["name"], PEER, "cpu") if PEER in work else None
     return rows
 
 
-def adaptive_solvers(model: Field) -> dict[str, Callable[[Field, Tensor], Tensor]]:
-    """The contenders, as functions of the field and the start."""
-    found: dict[str, Callable[[Field, Tensor], Tensor]] = {
+def adaptive_solvers() -> dict[str, AdaptiveSolver]:
+    """Return the contenders."""
+    found: dict[str, AdaptiveSolver] = {
         "pushforward, each row its own step": lambda field, x: DormandPrince(TOLERANCE).solve(field, x).x,
         "pushforward, one step for all": lambda field, x: (
             DormandPrince(TOLERANCE, error_control="batch").solve(field, x).x
         ),
     }
-    if peers.installed("torchdiffeq"):
-        found["torchdiffeq"] = lambda field, x: peers.torchdiffeq_dopri5(field.network, TOLERANCE)(x)
+    if peers.installed(PEER):
+        found[PEER] = lambda field, x: peers.torchdiffeq_dopri5(field.network, TOLERANCE)(x)
     return found
 
 
 @torch.no_grad()
-def over_own_calls(
-    model: Field, solve: Callable[[Field, Tensor], Tensor], x: Tensor, exact: Tensor, settings: Settings
-) -> dict[str, object]:
-    """Time a solver against its own calls, and measure its error against the exact flow of the field."""
+def watched(
+    model: Field, solve: AdaptiveSolver, x: Tensor, exact: Tensor
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Any]]:
+    """Run a solver once; return the calls it made, and how many they were beside its error against the exact flow."""
     recorder = Recorder(model.network)
     error = (solve(Field(recorder, model.path, model.event_shape, {}), x).double() - exact).norm(dim=1)
-    calls = recorder.calls
-    work = {FLOOR: lambda: replay(model.network, calls), "solver": lambda: solve(model, x)}
-    laps = interleave(
-        {name: timed(torch.no_grad()(one), 1 if settings.smoke else 3) for name, one in work.items()}, settings.rounds
-    )
-    timing = ratios(laps, FLOOR)[1]
-    del timing["name"]
-    cost = {"calls": len(calls), "row_evaluations": sum(len(rows) for rows, _ in calls) / len(x)}
-    return cost | {"error": float(error.square().mean().sqrt()), "largest_error": float(error.max())} | timing
+    evaluations = sum(len(rows) for rows, _ in recorder.calls) / len(x)
+    errors = {"error": float(error.square().mean().sqrt()), "largest_error": float(error.max())}
+    return recorder.calls, {"calls": len(recorder.calls), "row_evaluations": evaluations} | errors
 
 
 @torch.no_grad()
@@ -200,10 +202,11 @@ def _adaptive_table(rows: Rows) -> str:
             f"{row['error']:.1e}",
             f"{row['largest_error']:.1e}",
             quartiles(row["cpu"]),
+            quartiles(row["over_torchdiffeq"]),
         ]
         for row in rows
     ]
-    return table(header, [*lines, ["*target*", "", "torchdiffeq's", "", "", "", "1.15"]])
+    return table(header, [*lines, ["*target*", "", "torchdiffeq's", "", "", "", "1.15", ""]])
 
 
 BENCHMARK = Benchmark("sampling", "What does a solver cost beyond the evaluations of the network?", run, markdown)

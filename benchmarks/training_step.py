@@ -123,7 +123,7 @@ def run(settings: Settings, save: Callable[[Rows], None]) -> None:
     """Measure every dimension and batch size."""
     rows: Rows = []
     for dimension, batch in [(2, 16)] if settings.smoke else [(2, 256), (2, 1024), (64, 256), (64, 1024)]:
-        steps = 4 if settings.smoke else 150 if batch <= 256 else 50
+        steps = 4 if settings.smoke else 150 if batch <= 256 else 30
         laps = interleave(contenders(dimension, batch, steps), settings.rounds)
         rows += [{"dimension": dimension, "batch": batch, **row} for row in ratios(laps, FLOOR)]
         save(rows)

@@ -146,3 +146,19 @@ def test_guided_scores_convert_like_guided_velocities():
 def test_guidance_refuses_an_empty_interval():
     with pytest.raises(InputError, match="interval"):
         ClassifierFree(Field(MLP(8), Affine(), (2,), {}), 2.0, (0.8, 0.2))
+
+
+def test_velocity_and_score_come_from_one_evaluation():
+    calls = []
+
+    class Counting(torch.nn.Module):
+        def forward(self, x, t, condition=None):
+            calls.append(len(x))
+            return torch.sin(x) + t[:, None]
+
+    field = Field(Counting(), Affine(), (2,), {}, gaussian_source=True)
+    x, t = torch.randn(5, 2), torch.linspace(0.1, 0.9, 5)
+    velocity, score = field.velocity_and_score(x, t)
+    assert len(calls) == 1
+    torch.testing.assert_close(velocity, field.velocity(x, t))
+    torch.testing.assert_close(score, field.score(x, t))

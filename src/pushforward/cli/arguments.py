@@ -20,7 +20,9 @@ __all__ = ["Argument", "Mark", "arguments_of", "parse", "usage"]
 
 @dataclass(frozen=True)
 class Mark:
-    """What a signature cannot say of an argument: its `short` name, its placeholder `shows`, what it means without a value (`bare`)."""
+    """What a signature cannot say of an argument: its `short` name, its placeholder `shows`, what it means without a
+    value (`bare`).
+    """
 
     short: str = ""
     shows: str = ""
@@ -78,10 +80,12 @@ class Argument:
 
 
 def arguments_of(function: Callable[..., Any]) -> list[Argument]:
-    """Read the arguments of a command off its function: parameters before `*` are positional, those after it options."""
+    """Read the arguments of a command off its function: parameters before `*` are positional, the others options."""
     hints = get_type_hints(function, include_extras=True)
-    about = {item.arg_name: item.description or "" for item in parse_docstring(function.__doc__ or "", DocstringStyle.GOOGLE).params}
-    return [_argument(parameter, hints[name], about.get(name, "")) for name, parameter in inspect.signature(function).parameters.items()]
+    docstring = parse_docstring(function.__doc__ or "", DocstringStyle.GOOGLE)
+    about = {item.arg_name: item.description or "" for item in docstring.params}
+    parameters = inspect.signature(function).parameters
+    return [_argument(parameter, hints[name], about.get(name, "")) for name, parameter in parameters.items()]
 
 
 def _argument(parameter: inspect.Parameter, hint: Any, about: str) -> Argument:
@@ -98,14 +102,18 @@ def _argument(parameter: inspect.Parameter, hint: Any, about: str) -> Argument:
 def usage(program: str, function: Callable[..., Any]) -> str:
     """Return the line that shows how a command is called."""
     arguments = arguments_of(function)
-    needed = [item.written if item.positional else (item.mark.short or item.flag) + f" {item.shows}" for item in arguments if item.required]
-    needed += [f"[{item.written}]" for item in arguments if item.positional and not item.required]
-    options = any(not item.positional and not item.required for item in arguments)
-    return " ".join(["pushforward", program, *needed, *(["[options]"] if options else [])])
+    required = [item for item in arguments if item.required]
+    optional = [item for item in arguments if not item.required]
+    needed = [item.written if item.positional else f"{item.mark.short or item.flag} {item.shows}" for item in required]
+    needed += [f"[{item.written}]" for item in optional if item.positional]
+    rest = ["[options]"] if any(not item.positional for item in optional) else []
+    return " ".join(["pushforward", program, *needed, *rest])
 
 
 def parse(function: Callable[..., Any], argv: list[str], program: str) -> dict[str, Any]:
-    """Turn the words of a command line into the arguments of `function`. Raises `InputError`, one line, for words that do not fit."""
+    """Turn the words of a command line into the arguments of `function`. Raises `InputError`, one line, for words that
+    do not fit.
+    """
     arguments = arguments_of(function)
     line = usage(program, function)
     parser = _Parser(line)
@@ -138,7 +146,8 @@ def _add(parser: argparse.ArgumentParser, item: Argument) -> None:
         parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs="*", default=[])
         return
     if item.positional:
-        parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs=None if item.required else "?", **options)
+        count = None if item.required else "?"
+        parser.add_argument(item.name, metavar=item.flag, type=_reader(item.item), nargs=count, **options)
         return
     flags = [item.flag, *([item.mark.short] if item.mark.short else [])]
     options |= {"dest": item.name, "required": item.required}
@@ -173,6 +182,7 @@ def _refuse(rest: list[str], arguments: list[Argument], program: str, line: str)
     for word in rest:
         if word.startswith("-") and word != "-":
             known = [item.flag for item in arguments if not item.positional] + ["--help", "--debug"]
-            raise InputError(f"{program} has no option {word.partition('=')[0]!r}{nearest(word.partition('=')[0], known)}")
+            name = word.partition("=")[0]
+            raise InputError(f"{program} has no option {name!r}{nearest(name, known)}")
     if rest:
         raise InputError(f"{program} takes no {rest[0]!r}: {line}")

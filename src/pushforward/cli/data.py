@@ -17,11 +17,22 @@ from pushforward.cli.arguments import Mark
 from pushforward.conditions import Column, decode
 from pushforward.errors import InputError, nearest
 from pushforward.maps import FlowTransport, load
-from pushforward.measures import Empirical, Gaussian, as_measure, write_samples
+from pushforward.measures import Empirical, Gaussian, Measure, Samples, as_measure, write_samples
 from pushforward.measures.named import DIGITS, is_named
 from pushforward.measures.spec import parse_spec
 
-__all__ = ["Conditions", "Device", "Output", "Rows", "Run", "in_batches", "open_run", "read_rows", "rehearse", "write_rows"]
+__all__ = [
+    "Conditions",
+    "Device",
+    "Output",
+    "Rows",
+    "Run",
+    "in_batches",
+    "open_run",
+    "read_rows",
+    "rehearse",
+    "write_rows",
+]
 
 Run: TypeAlias = Annotated[str, Mark(shows="RUN")]
 Output: TypeAlias = Annotated[str, Mark(short="-o", shows="OUTPUT")]
@@ -47,15 +58,18 @@ def open_run(run: str, device: Device = "auto") -> FlowTransport:
     if not path.is_dir():
         beside = [item.name for item in path.parent.iterdir() if item.is_dir()] if path.parent.is_dir() else []
         match = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-        hint = f"; did you mean {str(path.with_name(match[0]))!r}?" if match else ": give the directory that fit --out wrote"
+        hint = f"; did you mean {str(path.with_name(match[0]))!r}?" if match else ": give what fit --out wrote"
         raise InputError(f"there is no run {run!r}{hint}")
     return load(path, device="cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
 
 
-def read_rows(transport: FlowTransport, text: str, condition: list[str] | None, *, rows: int | None = None, seed: int = 0) -> Rows:
+def read_rows(
+    transport: FlowTransport, text: str, condition: list[str] | None, *, rows: int | None = None, seed: int = 0
+) -> Rows:
     """Read the rows of a file or draw them from a named measure, with a condition for each.
 
-    `condition` holds `NAME=VALUE`, `NAME=A,B,C` (rows take turns) or `NAME=` (absent); conditions that it leaves out are columns of the file.
+    `condition` holds `NAME=VALUE`, `NAME=A,B,C` (rows take turns) or `NAME=` (absent); conditions that it leaves out
+    are columns of the file.
     """
     if rows is not None and rows < 1:
         raise InputError(f"--rows must be at least 1, got {rows}")
@@ -66,13 +80,24 @@ def read_rows(transport: FlowTransport, text: str, condition: list[str] | None, 
     measure = as_measure(text, like=shape, condition=columns if _has_columns(text) else ())
     if columns and not measure.schema:
         example = f"{columns[0]}={(schema[columns[0]].categories or (0.5,))[0]}"
-        raise InputError(f"the transport is conditioned on {', '.join(columns)}: give --condition {example}, or --condition {columns[0]}= for none")
-    if rows is None and not isinstance(measure, Empirical):
-        raise InputError(f"{text} has no rows of its own: say how many to draw with --rows N")
-    found = measure.block(0, rows, seed=seed) if rows is not None else measure.rows(torch.arange(len(measure)))  # type: ignore[union-attr]
+        raise InputError(
+            f"the transport is conditioned on {', '.join(columns)}: give --condition {example}, "
+            f"or --condition {columns[0]}= for none"
+        )
+    found = _draw(measure, text, rows, seed)
     held = decode(found.condition, measure.schema)
     spread = {name: _spread(values, schema[name], len(found.x)) for name, values in given.items()}
-    return Rows(found.x, held | {name: value for name, value in spread.items() if value is not None}, getattr(measure, "names", None))
+    known = {name: value for name, value in spread.items() if value is not None}
+    return Rows(found.x, held | known, measure.names if isinstance(measure, Empirical) else None)
+
+
+def _draw(measure: Measure, text: str, rows: int | None, seed: int) -> Samples:
+    """Take every row of a data set, or draw as many as asked for."""
+    if rows is not None:
+        return measure.block(0, rows, seed=seed)
+    if not isinstance(measure, Empirical):
+        raise InputError(f"{text} has no rows of its own: say how many to draw with --rows N")
+    return measure.rows(torch.arange(len(measure)))
 
 
 def _has_columns(text: str) -> bool:
@@ -115,13 +140,20 @@ def _number(text: str) -> float:
 
 
 def in_batches(function: Callable[[Tensor, dict[str, np.ndarray]], Tensor], rows: Rows) -> Tensor:
-    """Apply `function(x, condition)` to so many rows at a time that memory stays bounded, and join what it returns on the CPU."""
+    """Apply `function(x, condition)` to so many rows at a time that memory stays bounded, and join what it returns on
+    the CPU.
+    """
     size = max(1, ENTRIES // max(1, rows.x[0].numel()))
     parts = [slice(first, first + size) for first in range(0, len(rows.x), size)]
-    return torch.cat([function(rows.x[part], {name: value[part] for name, value in rows.condition.items()}).cpu() for part in parts])
+    moved = [
+        function(rows.x[part], {name: value[part] for name, value in rows.condition.items()}).cpu() for part in parts
+    ]
+    return torch.cat(moved)
 
 
-def write_rows(path: str, x: Tensor, rows: Rows, names: tuple[str, ...] | None, extra: dict[str, np.ndarray] | None = None) -> None:
+def write_rows(
+    path: str, x: Tensor, rows: Rows, names: tuple[str, ...] | None, extra: dict[str, np.ndarray] | None = None
+) -> None:
     """Write points with their conditions and further columns; an `.npy` holds the points alone."""
     kept = {} if path.lower().endswith(".npy") else rows.condition
     fitting = names if names is not None and x.ndim == 2 and len(names) == x.shape[1] else None
@@ -129,9 +161,12 @@ def write_rows(path: str, x: Tensor, rows: Rows, names: tuple[str, ...] | None, 
 
 
 def rehearse(path: str, rows: Rows, names: tuple[str, ...] | None, extra: tuple[str, ...] = ()) -> None:
-    """Raise `InputError` before the work where its result could not be written: one row is written elsewhere in the same format."""
+    """Raise `InputError` before the work where its result could not be written: one row is written elsewhere in the
+    same format.
+    """
     if not Path(path).parent.is_dir():
         raise InputError(f"cannot write {path!r}: there is no folder {str(Path(path).parent)!r}: make it first")
     one = Rows(rows.x[:1], {name: value[:1] for name, value in rows.condition.items()}, rows.names)
     with tempfile.TemporaryDirectory() as folder:
-        write_rows(f"{folder}/{Path(path).name}{'/' if path.endswith('/') else ''}", one.x, one, names, {name: np.zeros(1) for name in extra})
+        place = f"{folder}/{Path(path).name}{'/' if path.endswith('/') else ''}"
+        write_rows(place, one.x, one, names, {name: np.zeros(1) for name in extra})

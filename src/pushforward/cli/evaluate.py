@@ -15,8 +15,16 @@ Spec = Annotated[str | None, Mark(shows="SPEC")]
 
 
 def evaluate(
-    run: Run, *, source: Spec = None, target: Spec = None, rows: int = 2000, steps: Annotated[list[int] | None, Mark(shows="N")] = None,
-    method: Literal["euler", "midpoint", "heun", "rk4", "ab2"] = "euler", seed: int = 0, json: bool = False, device: Device = "auto",
+    run: Run,
+    *,
+    source: Spec = None,
+    target: Spec = None,
+    rows: int = 2000,
+    steps: Annotated[list[int] | None, Mark(shows="N")] = None,
+    method: Literal["euler", "midpoint", "heun", "rk4", "ab2"] = "euler",
+    seed: int = 0,
+    json: bool = False,
+    device: Device = "auto",
 ) -> None:
     """Measure how good a transport is, every metric beside its floor.
 
@@ -38,6 +46,13 @@ def evaluate(
     """  # fmt: skip
     where = str(open_run(run, device).device)
     found = evaluate_run(
-        run, source=source, target=target, rows=rows, steps=steps or (1, 2, 4, 8, 100), method=method, seed=seed, device=where
+        run,
+        source=source,
+        target=target,
+        rows=rows,
+        steps=steps or (1, 2, 4, 8, 100),
+        method=method,
+        seed=seed,
+        device=where,
     )
     print(to_json.dumps(found.to_dict(), indent=1) if json else found.format())

@@ -86,7 +86,8 @@ def _nameless(key: str, option: str, concrete: dict[str, type]) -> str:
     holders = [name for name, cls in concrete.items() if option in options_of(cls)]
     if not holders:
         return f"{key} has no option {option!r}, whatever its class; classes are {', '.join(concrete)}"
-    return f"{key}.{option} needs the class first, as in --{key} {holders[0]} --{key}.{option} ... (it is an option of {', '.join(holders)})"
+    example = f"--{key} {holders[0]} --{key}.{option} ..."
+    return f"{key}.{option} needs the class first, as in {example} (it is an option of {', '.join(holders)})"
 
 
 def _plain(key: str, hint: Any, child: Node) -> str | None:
@@ -101,6 +102,10 @@ def _plain(key: str, hint: Any, child: Node) -> str | None:
     try:
         parser.parse_args([f"--value={value if isinstance(value, str) else json.dumps(value)}"])
     except (ArgumentError, TypeError):
-        choices = [str(item) for part in (hint, *get_args(hint)) if get_origin(part) is Literal for item in get_args(part)]
-        return f"{key} cannot be {value!r}{nearest(str(value), choices)}" if choices else f"{key} must be {type_text(hint)}, got {value!r}"
+        choices = [
+            str(item) for part in (hint, *get_args(hint)) if get_origin(part) is Literal for item in get_args(part)
+        ]
+        if choices:
+            return f"{key} cannot be {value!r}{nearest(str(value), choices)}"
+        return f"{key} must be {type_text(hint)}, got {value!r}"
     return None

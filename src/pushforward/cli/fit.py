@@ -62,9 +62,9 @@ class _Words:
 def run(argv: list[str]) -> int:
     """Learn a flow that moves SOURCE onto TARGET.
 
-    With nothing else given: an MLP for vectors and a U-Net for images, straight paths, flow matching; pairs by optimal transport between two
-    sets of samples, independent pairs where the source is noise. RUN holds the transport, config.yaml with every option, metrics.jsonl and
-    checkpoints.
+    With nothing else given: an MLP for vectors and a U-Net for images, straight paths, flow matching; pairs by optimal
+    transport between two sets of samples, independent pairs where the source is noise. RUN holds the transport,
+    config.yaml with every option, metrics.jsonl and checkpoints.
 
     Ends with exit code 1 when the training diverged and 130 when it was interrupted; both go on with --resume.
     """
@@ -77,13 +77,16 @@ def run(argv: list[str]) -> int:
     try:
         with _nothing_half_written(out):
             transport = fit_config(
-                config, resume="resume" in words.switches, overwrite="overwrite" in words.switches, show_progress=progress
+                config,
+                resume="resume" in words.switches,
+                overwrite="overwrite" in words.switches,
+                show_progress=progress,
             )
     except Diverged as error:
         complain("diverged", error)
         return 1
     except KeyboardInterrupt:
-        complain("interrupted", f"continue with  {again}" if _saved(out) else "before the first step; nothing was written")
+        complain("interrupted", f"continue with  {again}" if _saved(out) else "too early: nothing was written")
         return 130
     if "quiet" not in words.switches:
         print(_farewell(out, config, transport))
@@ -109,12 +112,14 @@ def _sort(argv: list[str]) -> _Words:
             raise InputError(f"--{key} needs a value, as in --{key} VALUE")
         words.options.append((key, value if equals else rest.pop(0)))
     if len(words.sides) > 2:
-        raise InputError(f"fit takes SOURCE and TARGET, got a third: {words.sides[2]!r}; several columns are written --condition a,b")
+        third = words.sides[2]
+        raise InputError(f"fit takes SOURCE and TARGET, got a third: {third!r}; several columns are written a,b")
     return words
 
 
 def _check_name(word: str, key: str) -> None:
-    known = {f"--{name}" for name in (*options_of(training.fit), *SWITCHES, "config", "help") if name != "show_progress"}
+    names = {*options_of(training.fit), *SWITCHES, "config", "help"} - {"show_progress"}
+    known = [f"--{name}" for name in names]
     if f"--{key.partition('.')[0]}" not in known:
         raise InputError(f"fit has no option {word.partition('=')[0]!r}{nearest(word, known)}")
 
@@ -133,7 +138,8 @@ def _config(words: _Words, out: Path) -> dict[str, Any]:
         read_config(out)  # so that a run that is missing or damaged is called so
         file = str(out / "config.yaml")
     tree = node_of(_read(file)) if file else {}
-    options = [*zip(("source", "target"), words.sides, strict=False), *((k, v) for k, v in words.options if k != "config")]
+    given = [(key, value) for key, value in words.options if key != "config"]
+    options = [*zip(("source", "target"), words.sides, strict=False), *given]
     for key, value in options:
         insert(tree, key, value)
     _check_sides(tree)
@@ -162,7 +168,8 @@ def _check_sides(tree: Node) -> None:
         raise InputError(f"missing {' and '.join(missing)}: {USAGE}")
     for name in ("source", "target"):
         if str(tree[name][""]).startswith("<"):
-            raise InputError(f"the {name} of this configuration was {tree[name]['']} in Python: give SOURCE and TARGET as files or names")
+            was = tree[name][""]
+            raise InputError(f"the {name} of this configuration was {was} in Python: give SOURCE and TARGET")
 
 
 def _parse(arguments: list[str], tree: Node) -> dict[str, Any]:
@@ -181,8 +188,10 @@ def _parse(arguments: list[str], tree: Node) -> dict[str, Any]:
 def _check_network(description: dict[str, Any] | None) -> None:
     """Refuse a bare module: its shape would not be known, and it could not be described and loaded again."""
     if description and not issubclass(find_class(description["class_path"]), Architecture | Recorded):
-        known = ", ".join(classes_of(Architecture))
-        raise InputError(f"network cannot be {description['class_path']!r}: wanted {known}, or an Architecture or Recorded module of your own")
+        known, name = ", ".join(classes_of(Architecture)), description["class_path"]
+        raise InputError(
+            f"network cannot be {name!r}: wanted {known}, or an Architecture or Recorded module of your own"
+        )
 
 
 @contextmanager

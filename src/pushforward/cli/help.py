@@ -29,10 +29,17 @@ __all__ = ["page", "run"]
 
 DATA = {
     "PATH": "a file in .npy .npz .csv .tsv .parquet .h5ad or idx format, or a folder of images",
-    "KEY": "what in it holds the points: columns a,b of a table; an array of an .npz; X, layers/NAME or obsm/NAME of an .h5ad",
+    "KEY": "what in it holds the points: columns a,b of a table; an array of an .npz; X, layers/NAME or obsm/NAME of "
+    "an .h5ad",
     "COLUMN=VALUE": "keep the rows where it holds; VALUE may be a list a,b",
     "@COLUMN": "weigh the rows by it",
 }
+
+FIT_USAGE = [USAGE, "pushforward fit --config FILE.yaml --out RUN", "pushforward fit --resume --out RUN"]
+
+PLACEHOLDERS = {"out": "RUN", "condition": "NAMES"}
+
+SWAP = "--network MLP --network.width 512 --objective FlowMatching --objective.time LogitNormal"
 
 FIT_EXAMPLES = """\
   pushforward fit gaussian moons-torchdyn --out moons
@@ -49,7 +56,9 @@ def run(argv: list[str]) -> int:
 
 
 def page(words: list[str]) -> str:
-    """Return the page about a command (`fit`, `recipe run`), a room (`couplings`), a piece (`MLP`) or `data`. Raises `InputError` for another."""
+    """Return the page about a command (`fit`, `recipe run`), a room (`couplings`), a piece (`MLP`) or `data`. Raises
+    `InputError` for another.
+    """
     topic = words[0] if words else ""
     if topic in ("", "help"):
         return overview() + "\n\n" + _topics()
@@ -87,20 +96,26 @@ def _pieces(classes: dict[str, type]) -> dict[str, type]:
 def _fit_page() -> str:
     options, about = options_of(fit), _descriptions(fit) | ABOUT
     pieces = {name: hint for name, (hint, _) in options.items() if bases_of(hint) and not _is_settled(hint)}
-    sides = [("SOURCE", f"{about['source']}: a file or a named measure (pushforward help data)"), ("TARGET", about["target"])]
-    plain = ["out", "condition", "predicts", "normalise", "seed"]
     trainer, often = options_of(Trainer), ["steps", "batch_size", "learning_rate"]
-    rows = {name: _option(f"trainer.{name}", *trainer[name], about=text) for name, text in _descriptions(Trainer).items()}
-    file = ("--config FILE", "options from a YAML file, such as config.yaml of a run; options given as well go before")
-    used = [*sides, *(_option(name, *options[name], about=about[name]) for name in plain), *(rows[name] for name in often)]
-    switches = [(f"--{name}", text) for name, text in SWITCHES.items()]
+    rows = {
+        name: _option(f"trainer.{name}", *trainer[name], about=text) for name, text in _descriptions(Trainer).items()
+    }
+    plain = ["out", "condition", "predicts", "normalise", "seed"]
+    used = [
+        ("SOURCE", f"{about['source']}: a file or a named measure (pushforward help data)"),
+        ("TARGET", about["target"]),
+        *(_option(name, *options[name], about=about[name]) for name in plain),
+        *(rows[name] for name in often),
+        ("--config FILE", "options from a YAML file, as config.yaml of a run; options given as well go before"),
+        *((f"--{name}", text) for name, text in SWITCHES.items()),
+    ]
+    swaps = [(f"--{name} CLASS", f"{about[name]}: {type_text(hint)}") for name, hint in pieces.items()]
     blocks = [
         _intro(fit_command.run),
-        f"{bold('Usage')}\n  {USAGE}\n  pushforward fit --config FILE.yaml --out RUN\n  pushforward fit --resume --out RUN",
-        f"{bold('What people use most')}\n{_rows([*used, file, *switches])}",
+        "\n  ".join([bold("Usage"), *FIT_USAGE]),
+        f"{bold('What people use most')}\n{_rows(used)}",
         f"{bold('Every piece is swappable')}: name its class, then set its options; --NAME.help CLASS tells them\n"
-        + _rows((f"--{name} CLASS", f"{about[name]}: {type_text(hint)}") for name, hint in pieces.items())
-        + "\n  for example  --network MLP --network.width 512 --objective FlowMatching --objective.time LogitNormal",
+        f"{_rows(swaps)}\n  for example  {SWAP}",
         f"{bold('Training')}\n{_rows(row for name, row in rows.items() if name not in often)}",
         f"{bold('Examples')}\n{FIT_EXAMPLES}",
     ]
@@ -115,14 +130,20 @@ def _is_settled(hint: Any) -> bool:
 def _recipe_page(action: str | None) -> str:
     if action in recipe.ACTIONS:
         return _function_page(f"recipe {action}", recipe.ACTIONS[action])
-    rows = [(usage(f"recipe {name}", function).removeprefix("pushforward "), _summary(function)) for name, function in recipe.ACTIONS.items()]
+    rows = [
+        (usage(f"recipe {name}", function).removeprefix("pushforward "), _summary(function))
+        for name, function in recipe.ACTIONS.items()
+    ]
     return f"{COMMANDS['Published systems']['recipe']}\n\n{_rows(rows)}"
 
 
 def _function_page(program: str, function: Callable[..., Any]) -> str:
     arguments = arguments_of(function)
-    needed = [(item.written, item.about.rstrip(".")) for item in arguments if item.required or item.positional]
-    others = [(item.written, item.about.rstrip(".") + _default(item.default)) for item in arguments if not (item.required or item.positional)]
+    first = [item for item in arguments if item.required or item.positional]
+    needed = [(item.written, item.about.rstrip(".")) for item in first]
+    others = [
+        (item.written, item.about.rstrip(".") + _default(item.default)) for item in arguments if item not in first
+    ]
     blocks = [_intro(function), f"{bold('Usage')}\n  {usage(program, function)}"]
     blocks += [f"{bold('Arguments')}\n{_rows(needed)}"] if needed else []
     blocks += [f"{bold('Options')}\n{_rows(others)}"] if others else []
@@ -137,8 +158,9 @@ def _room_page(room: str, classes: dict[str, type]) -> str:
         key, _ = ways_to(cls, fit)[-1]
         groups.setdefault(key, []).append((name, _summary(cls)))
     if not groups:
-        raise InputError(f"{room} holds nothing that fit can be told to use; see pushforward help data, or the documentation")
-    blocks = [f"{bold('--' + key)}\n{_rows(rows)}" for key, rows in sorted(groups.items(), key=lambda item: item[0].count("."))]
+        raise InputError(f"{room} holds nothing that fit can be told to use; see pushforward help data")
+    ordered = sorted(groups.items(), key=lambda item: item[0].count("."))
+    blocks = [f"{bold('--' + key)}\n{_rows(rows)}" for key, rows in ordered]
     return "\n\n".join([*blocks, "pushforward help CLASS tells the options of one."])
 
 
@@ -151,7 +173,8 @@ def _option_page(key: str) -> str:
         if ways_to(cls, fit)[-1][0] == key
     ]
     if not rows:
-        raise InputError(f"no option --{key} takes a class{nearest(key, [name for name, (hint, _) in options_of(fit).items() if bases_of(hint)])}")
+        known = [name for name, (hint, _) in options_of(fit).items() if bases_of(hint)]
+        raise InputError(f"no option --{key} takes a class{nearest(key, known)}")
     return f"{bold('--' + key)}\n{_rows(rows)}\n\npushforward help CLASS tells the options of one."
 
 
@@ -159,7 +182,10 @@ def _class_page(cls: type) -> str:
     chain = ways_to(cls, fit)
     key = chain[-1][0] if chain else cls.__name__
     about = _descriptions(cls)
-    options = [_option(f"{key}.{name}", hint, default, about=_choices(hint, about.get(name, ""))) for name, (hint, default) in options_of(cls).items()]
+    options = [
+        _option(f"{key}.{name}", hint, default, about=_choices(hint, about.get(name, "")))
+        for name, (hint, default) in options_of(cls).items()
+    ]
     call = " ".join(f"--{option} {name}" for option, name in chain)
     blocks = [bold(cls.__name__), _prose(cls)]
     blocks += [f"{bold('Use')}\n  pushforward fit SOURCE TARGET --out RUN {call}"] if call else []
@@ -176,12 +202,18 @@ def _choices(hint: Any, about: str) -> str:
 
 def _option(name: str, hint: Any, default: Any, *, about: str) -> tuple[str, str]:
     """Return the row of an option: how it is written, what it is and, in brackets, what it is when not given."""
-    plain = next((part for part in (hint, *get_args(hint)) if part in (int, float, bool, str) or get_origin(part) is Literal), None)
-    words = {int: "N", float: "X", bool: "true|false"}
-    shows = "|".join(map(str, get_args(plain))) if get_origin(plain) is Literal else words.get(plain, "CLASS" if bases_of(hint) else "VALUE")
-    shows = {"out": "RUN", "condition": "NAMES"}.get(name, shows)
     known = isinstance(default, int | float | str) and default != ""
-    return f"--{name} {shows}", about + (f" ({str(default).lower() if isinstance(default, bool) else default})" if known else "")
+    shown = f" ({str(default).lower() if isinstance(default, bool) else default})" if known else ""
+    return f"--{name} {PLACEHOLDERS.get(name) or _placeholder(hint)}", about + shown
+
+
+def _placeholder(hint: Any) -> str:
+    parts = (hint, *get_args(hint))
+    literal = next((part for part in parts if get_origin(part) is Literal), None)
+    if literal is not None:
+        return "|".join(map(str, get_args(literal)))
+    words = {int: "N", float: "X", bool: "true|false"}
+    return next((words[part] for part in parts if part in words), "CLASS" if bases_of(hint) else "VALUE")
 
 
 def _default(value: Any) -> str:
@@ -189,7 +221,8 @@ def _default(value: Any) -> str:
 
 
 def _descriptions(owner: Any) -> dict[str, str]:
-    return {item.arg_name: (item.description or "").rstrip(".") for item in parse_docstring(inspect.getdoc(owner) or "", DocstringStyle.GOOGLE).params}
+    found = parse_docstring(inspect.getdoc(owner) or "", DocstringStyle.GOOGLE)
+    return {item.arg_name: (item.description or "").rstrip(".") for item in found.params}
 
 
 def _summary(owner: Any) -> str:
@@ -210,8 +243,11 @@ def _prose(cls: type) -> str:
 
 
 def _wrapped(text: str) -> str:
-    paragraphs = [" ".join(part.split()) if not part.lstrip().startswith("- ") else part for part in text.replace("`", "").replace("**", "").split("\n\n")]
-    return "\n\n".join(part if "\n" in part else textwrap.fill(part, _width()) for part in paragraphs)
+    paragraphs = text.replace("`", "").replace("**", "").split("\n\n")
+    return "\n\n".join(
+        part if part.lstrip().startswith("- ") else textwrap.fill(" ".join(part.split()), _width())
+        for part in paragraphs
+    )
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> str:
@@ -222,8 +258,9 @@ def _rows(rows: Iterable[tuple[str, str]]) -> str:
     for left, right in pairs:
         body = textwrap.wrap(right, max(30, _width() - column)) or [""]
         first = f"  {left}".ljust(column)
-        head = [first + body[0], *(" " * column + line for line in body[1:])] if len(left) + 4 <= column else [first, *(" " * column + line for line in body)]
-        lines += [line.rstrip() for line in head]
+        indented = [" " * column + line for line in body]
+        fits = len(left) + 4 <= column
+        lines += [first + body[0], *indented[1:]] if fits else [first.rstrip(), *indented]
     return "\n".join(lines)
 
 

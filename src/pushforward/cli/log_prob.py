@@ -12,8 +12,15 @@ __all__ = ["log_prob"]
 
 
 def log_prob(
-    run: Run, input: str, *, output: Output | None = None, rows: int | None = None, condition: Conditions = None,
-    probes: int | None = None, seed: int = 0, device: Device = "auto",
+    run: Run,
+    input: str,
+    *,
+    output: Output | None = None,
+    rows: int | None = None,
+    condition: Conditions = None,
+    probes: int | None = None,
+    seed: int = 0,
+    device: Device = "auto",
 ) -> None:
     """Tell how likely samples are under the transport.
 
@@ -25,7 +32,8 @@ def log_prob(
         output: also write the samples, with a column log_prob, to this table.
         rows: draw this many rows of INPUT instead of taking all.
         condition: what to condition on; what is left out is taken from the columns of INPUT.
-        probes: estimate the divergence from this many random vectors; exact without, which is slow above some hundred dimensions.
+        probes: estimate the divergence from this many random vectors; exact without, which is slow above some hundred
+            dimensions.
         seed: fixes what is drawn.
         device: auto takes a GPU when there is one.
 
@@ -39,9 +47,12 @@ def log_prob(
     generator = seeded(seed, "probes", device=transport.device)
     try:
         with torch.no_grad():
-            found = in_batches(lambda y, value: transport.log_prob(y, value or None, probes=probes, generator=generator), points)
+            found = in_batches(
+                lambda y, value: transport.log_prob(y, value or None, probes=probes, generator=generator), points
+            )
     except NotImplementedError as error:
         raise InputError(f"no density: {error}") from error
     if output is not None:
         write_rows(output, points.x, points, points.names, {"log_prob": found.numpy()})
-    print(f"mean negative log-likelihood {-float(found.mean()):.4f} nats over {len(found)} rows" + (f", each in {output}" if output else ""))
+    where = f", each in {output}" if output else ""
+    print(f"mean negative log-likelihood {-float(found.mean()):.4f} nats over {len(found)} rows{where}")

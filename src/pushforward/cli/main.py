@@ -41,7 +41,9 @@ EXAMPLES = """\
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a claim missed or a training that diverged, 2 a mistake in what was given."""
+    """Run one command and return its exit code: 0 done, 1 a claim missed or a training that diverged, 2 a mistake in
+    what was given.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -87,7 +89,9 @@ def _command(words: list[str]) -> int:
 
 
 def _topic(name: str, rest: list[str], asked: str) -> list[str]:
-    """Return what help is wanted on: the command, its action (`recipe run --help`), or a piece (`fit --network.help MLP`)."""
+    """Return what help is wanted on: the command, its action (`recipe run --help`), or a piece (`fit --network.help
+    MLP`).
+    """
     if asked in ("-h", "--help"):
         return [name, *(word for word in rest if word != asked)][:2]
     option, _, piece = asked.partition("=")
@@ -131,15 +135,18 @@ def _mistake(error: Exception) -> str | None:
     if isinstance(error, InputError | MissingExtra):
         return str(error)
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
-        return f"not enough memory: use fewer rows or smaller batches ({str(error).splitlines()[0][:120] if str(error) else 'no details'})"
+        return f"not enough memory: use fewer rows or smaller batches ({str(error)[:120] or 'no details'})"
     if isinstance(error, OSError) and error.errno is not None:
         where = f" {error.filename!r}" if error.filename else ""
-        return f"cannot write{where}: {os.strerror(error.errno).lower()}" if error.errno == errno.ENOSPC else f"{os.strerror(error.errno).lower()}{where}"
+        reason = os.strerror(error.errno).lower()
+        return f"cannot write{where}: {reason}" if error.errno == errno.ENOSPC else f"{reason}{where}"
     return None
 
 
 def _silence_if_broken() -> None:
-    """Point standard output at nothing if it takes no more, so that the interpreter's last flush does not complain again."""
+    """Point standard output at nothing if it takes no more, so that the interpreter's last flush does not complain
+    again.
+    """
     try:
         sys.stdout.flush()
     except OSError:

@@ -32,26 +32,28 @@ def public_classes() -> dict[str, dict[str, type]]:
     """Return the public classes of every room by name."""
     modules = {room: importlib.import_module(f"pushforward.{room}") for room in ROOMS}
     named = {room: {name: getattr(module, name) for name in module.__all__} for room, module in modules.items()}
-    return {room: {name: value for name, value in values.items() if isinstance(value, type)} for room, values in named.items()}
+    return {
+        room: {name: value for name, value in values.items() if isinstance(value, type)}
+        for room, values in named.items()
+    }
 
 
 def classes_of(base: type) -> dict[str, type]:
     """Return the public classes that can stand where `base` is asked for."""
     found = [item for classes in public_classes().values() for item in classes.items() if issubclass(item[1], base)]
-    return {name: cls for name, cls in sorted(dict(found).items(), key=lambda item: item[0]) if not inspect.isabstract(cls)}
+    return {name: cls for name, cls in sorted(found, key=lambda item: item[0]) if not inspect.isabstract(cls)}
 
 
 def type_text(hint: Any) -> str:
     """Say in words what a value must be."""
+    if bases := bases_of(hint):
+        return " | ".join(name for base in bases for name in classes_of(base))
     if get_origin(hint) in (Union, types.UnionType):
-        parts = [type_text(part) for part in get_args(hint) if part is not type(None) and (bases_of(part) or not bases_of(hint))]
-        return " or ".join([*parts, *(["null"] if type(None) in get_args(hint) and not bases_of(hint) else [])])
+        return " or ".join("null" if part is type(None) else type_text(part) for part in get_args(hint))
     if get_origin(hint) is Literal:
         return " | ".join(map(str, get_args(hint)))
     if get_origin(hint) in (tuple, list):
         return "a list"
-    if bases_of(hint):
-        return " | ".join(classes_of(hint)) or hint.__name__
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return words.get(hint, getattr(hint, "__name__", "anything"))
 

@@ -10,9 +10,17 @@ __all__ = ["pull"]
 
 
 def pull(
-    run: Run, input: str, *, output: Output, rows: int | None = None, condition: Conditions = None, steps: int | None = None,
-    tolerance: float | None = None, method: Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5"] | None = None,
-    seed: int = 0, device: Device = "auto",
+    run: Run,
+    input: str,
+    *,
+    output: Output,
+    rows: int | None = None,
+    condition: Conditions = None,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    method: Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5"] | None = None,
+    seed: int = 0,
+    device: Device = "auto",
 ) -> None:
     """Carry samples of the target back to the source.
 
@@ -34,6 +42,8 @@ def pull(
     transport = open_run(run, device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, points.names)
-    moved = in_batches(lambda y, value: transport.pull(y, value or None, steps=steps, tolerance=tolerance, method=method), points)
+    moved = in_batches(
+        lambda y, value: transport.pull(y, value or None, steps=steps, tolerance=tolerance, method=method), points
+    )
     write_rows(output, moved, points, points.names)
     print(f"{len(moved)} rows pulled to {output}")

@@ -13,8 +13,18 @@ Method = Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5", "euler-mar
 
 
 def push(
-    run: Run, input: str, *, output: Output, rows: int | None = None, condition: Conditions = None, steps: int | None = None,
-    tolerance: float | None = None, method: Method | None = None, guidance: float = 1.0, seed: int = 0, device: Device = "auto",
+    run: Run,
+    input: str,
+    *,
+    output: Output,
+    rows: int | None = None,
+    condition: Conditions = None,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    method: Method | None = None,
+    guidance: float = 1.0,
+    seed: int = 0,
+    device: Device = "auto",
 ) -> None:
     """Carry samples of the source to the target.
 
@@ -23,7 +33,8 @@ def push(
         input: samples of the source: a file, PATH[:KEY][:COLUMN=VALUE], or a named measure.
         output: where the moved samples go; .npy .npz .csv .parquet .h5ad by suffix, no suffix for a folder of images.
         rows: draw this many rows of INPUT; needed where it has no rows of its own, as gaussian.
-        condition: what to condition on; NAME=A,B,C in turn, NAME= for none. What is left out is taken from the columns of INPUT.
+        condition: what to condition on; NAME=A,B,C in turn, NAME= for none. What is left out is taken from the columns
+            of INPUT.
         steps: number of fixed steps: fewer are faster, more are more exact.
         tolerance: error that adaptive steps may make.
         method: how the equation is solved.

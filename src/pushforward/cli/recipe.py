@@ -42,14 +42,20 @@ def show(name: str) -> None:
     recipe = find_recipe(name)
     paper = recipe.paper
     print(f"{bold(recipe.title)}\n{textwrap.fill(recipe.about.strip(), 100)}\n")
-    print(f"{bold('Paper')}\n  {paper.title}\n  {paper.authors}, {paper.year}{f', arXiv:{paper.arxiv}' if paper.arxiv else ''}\n")
-    print(f"{bold('Experiments')} (seeds {', '.join(map(str, recipe.seeds))})\n{_indented(recipe.experiments)}")
-    rows = [{name: value for name, value in vars(item).items() if value not in (None, "")} for item in recipe.expect]
-    print(f"{bold('What must hold')}\n{_indented(rows)}", end="")
+    number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+    print(f"{bold('Paper')}\n  {paper.title}\n  {paper.authors}, {paper.year}{number}\n")
+    seeds = ", ".join(map(str, recipe.seeds))
+    print(f"{bold('Experiments')} (seeds {seeds})\n{_indented(recipe.experiments)}")
+    claims = [{key: value for key, value in vars(item).items() if value not in (None, "")} for item in recipe.expect]
+    print(f"{bold('What must hold')}\n{_indented(claims)}", end="")
 
 
 def run_recipes(
-    name: list[str], *, all: bool = False, seeds: int | None = None, record: Annotated[str | None, Mark(shows="DIR", bare=RESULTS)] = None
+    name: list[str],
+    *,
+    all: bool = False,
+    seeds: int | None = None,
+    record: Annotated[str | None, Mark(shows="DIR", bare=RESULTS)] = None,
 ) -> int:
     """Run recipes and print what was measured beside what was expected.
 
@@ -65,7 +71,7 @@ def run_recipes(
         pushforward recipe run ot-cfm --seeds 1
     """
     if bool(name) == all:
-        raise InputError("name the recipes to run, or --all" if not name else "name the recipes to run or give --all, not both")
+        raise InputError("name the recipes to run, or give --all, and not both")
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds must be at least 1, got {seeds}")
     missed = False
@@ -124,7 +130,8 @@ def _lacking(recipe: Recipe) -> str:
     folder = os.environ.get("PUSHFORWARD_DATA", "")
     if not recipe.needs or (folder and (Path(folder) / recipe.needs).exists()):
         return ""
-    return f"{recipe.needs} in the folder that the environment variable PUSHFORWARD_DATA names{f' ({folder})' if folder else ''}"
+    place = f" ({folder})" if folder else ""
+    return f"{recipe.needs} in the folder that the environment variable PUSHFORWARD_DATA names{place}"
 
 
 def _indented(value: object) -> str:

@@ -16,12 +16,20 @@ Spec = Annotated[str | None, Mark(shows="SPEC")]
 
 
 def report(
-    run: Run, *, output: Output | None = None, source: Spec = None, target: Spec = None, rows: int = 2000, seed: int = 0,
-    open: bool = False, device: Device = "auto",
+    run: Run,
+    *,
+    output: Output | None = None,
+    source: Spec = None,
+    target: Spec = None,
+    rows: int = 2000,
+    seed: int = 0,
+    open: bool = False,
+    device: Device = "auto",
 ) -> None:
     """Write one self-contained page about a run.
 
-    Samples, paths with a time slider, metrics, training curves, configuration and whom to cite. Evaluates the run first if that was not done.
+    Samples, paths with a time slider, metrics, training curves, configuration and whom to cite. Evaluates the run first
+    if that was not done.
 
     Args:
         run: directory of a fitted transport.

@@ -7,15 +7,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 __all__ = ["bold", "complain", "one_line", "tidy_warnings"]
 
 
-def bold(text: str, stream: TextIO | None = None) -> str:
-    """Return `text` in bold where `stream` (standard output) is a terminal and NO_COLOR is not set."""
-    stream = sys.stdout if stream is None else stream
-    return f"\033[1m{text}\033[0m" if stream.isatty() and "NO_COLOR" not in os.environ else text
+def bold(text: str) -> str:
+    """Return `text` in bold where standard output is a terminal and NO_COLOR is not set."""
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 
 def one_line(message: object) -> str:
@@ -32,7 +31,9 @@ def complain(kind: str, message: object) -> None:
 
 @contextmanager
 def tidy_warnings(debug: bool) -> Iterator[None]:
-    """Show pushforward's own warnings as one line each and leave out those of the libraries underneath (all of them with `debug`)."""
+    """Show pushforward's own warnings as one line each and leave out those of the libraries underneath (all of them
+    with `debug`).
+    """
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
         if debug or "pushforward" in filename or category.__module__.startswith("pushforward"):

@@ -55,30 +55,40 @@ class Field(Recorded, nn.Module):
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return dx/dt at `(x, t)`."""
-        return self._convert("velocity", x, t, condition)
+        return self._convert(("velocity",), x, t, condition)[0]
 
     def data(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the expected target point given `(x, t)`."""
-        return self._convert("data", x, t, condition)
+        return self._convert(("data",), x, t, condition)[0]
 
     def noise(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the expected source point given `(x, t)`."""
-        return self._convert("noise", x, t, condition)
+        return self._convert(("noise",), x, t, condition)[0]
 
     def score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the gradient of the log-density at `(x, t)`. Raises `InputError` where the source is not N(0, I) given
         the target.
         """
-        return self._convert("score", x, t, condition)
+        return self._convert(("score",), x, t, condition)[0]
 
-    def _convert(self, kind: Prediction, x: Tensor, t: Tensor, condition: Condition | None) -> Tensor:
-        low, high = _safe_interval(self.path.interval, self.predicts, kind)
+    def velocity_and_score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> tuple[Tensor, Tensor]:
+        """Return both from one evaluation of the network, as stochastic solvers need them."""
+        velocity, score = self._convert(("velocity", "score"), x, t, condition)
+        return velocity, score
+
+    def _convert(
+        self, kinds: tuple[Prediction, ...], x: Tensor, t: Tensor, condition: Condition | None
+    ) -> list[Tensor]:
+        bounds = [_safe_interval(self.path.interval, self.predicts, kind) for kind in kinds]
+        low, high = max(low for low, _ in bounds), min(high for _, high in bounds)
         if (low, high) != (0.0, 1.0):  # the common case costs nothing
             t = t.clamp(low, high)
-        value = self.network(x, t, condition)
-        if kind == self.predicts:
-            return value
-        return self.path.convert(value, x, t, self.predicts, kind, gaussian_source=self.gaussian_source)
+        value, known = self.network(x, t, condition), self.gaussian_source
+        return [
+            value if kind == self.predicts
+            else self.path.convert(value, x, t, self.predicts, kind, gaussian_source=known)
+            for kind in kinds
+        ]  # fmt: skip
 
 
 def _safe_interval(interval: tuple[float, float], src: Prediction, dst: Prediction) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pushforward.atomic import atomic_path
 from pushforward.citations import cite
-from pushforward.conditions import decode
+from pushforward.conditions import Schema, decode
 from pushforward.configuration import build
 from pushforward.errors import InputError
 from pushforward.maps import Evaluation, FlowTransport, evaluate, load
@@ -29,13 +29,21 @@ PATHS, FRAMES = 300, 41
 
 
 def evaluate_run(
-    directory: str | Path, *, source: str | None = None, target: str | None = None, rows: int = 2000,
-    steps: Sequence[int] = (1, 2, 4, 8, 100), method: str = "euler", seed: int = 0, device: str = "cpu",
+    directory: str | Path,
+    *,
+    source: str | None = None,
+    target: str | None = None,
+    rows: int = 2000,
+    steps: Sequence[int] = (1, 2, 4, 8, 100),
+    method: str = "euler",
+    seed: int = 0,
+    device: str = "cpu",
 ) -> Evaluation:
-    """Evaluate the transport of a run, on the data it was fitted to or on another `source` and `target`, and keep the result.
+    """Evaluate the transport of a run, on the data it was fitted to or on another `source` and `target`, and keep the
+    result.
 
-    `evaluation.json` in the run says what was measured on what. Arguments are those of `pushforward.maps.evaluate`. Raises `InputError` for a
-    directory without a transport, and where the run does not say what its data were.
+    `evaluation.json` in the run says what was measured on what. Arguments are those of `pushforward.maps.evaluate`.
+    Raises `InputError` for a directory without a transport, and where the run does not say what its data were.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
     measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": method, "seed": seed}
@@ -46,15 +54,25 @@ def evaluate_run(
 
 
 def report_run(
-    directory: str | Path, output: str | Path | None = None, *, source: str | None = None, target: str | None = None,
-    rows: int = 2000, seed: int = 0, device: str = "cpu",
+    directory: str | Path,
+    output: str | Path | None = None,
+    *,
+    source: str | None = None,
+    target: str | None = None,
+    rows: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> Path:
     """Write the report of a run, `report.html` inside it unless `output` names another file, and return its path.
 
-    The evaluation is the one that the run holds, if it is of these data and not older than the weights; otherwise it is made first. Raises
-    `InputError` as `evaluate_run` does.
+    The evaluation is the one that the run holds, if it is of these data and not older than the weights; otherwise it is
+    made first. Raises `InputError` as `evaluate_run` does.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
+    if output is not None and not Path(output).parent.is_dir():
+        raise InputError(
+            f"cannot write {str(output)!r}: there is no folder {str(Path(output).parent)!r}: make it first"
+        )
     if not run.is_evaluated(seed):
         evaluate_run(directory, source=source, target=target, rows=rows, seed=seed, device=device)
     return write_report(run.report(seed), run.directory / "report.html" if output is None else output)
@@ -91,7 +109,9 @@ class _Run:
     def measures(self) -> tuple[Measure, Measure]:
         for name, value in zip(("source", "target"), self.sides, strict=True):
             if not isinstance(value, str) or value.startswith("<"):
-                raise InputError(f"{self.directory} does not say what its {name} was (got {value}): give --{name}, a file or a named measure")
+                raise InputError(
+                    f"{self.directory} does not say what its {name} was (got {value}): give --{name}, a file or a name"
+                )
         source, target = self.sides
         columns = tuple(self.transport.field.schema)
         if target == "gaussian":
@@ -103,7 +123,9 @@ class _Run:
     def is_evaluated(self, seed: int) -> bool:
         """Whether the run holds an evaluation of its present weights on these data."""
         weights = self.directory / "weights.safetensors"
-        if not self.evaluation_file.exists() or not weights.exists() or self.evaluation_file.stat().st_mtime < weights.stat().st_mtime:
+        if not self.evaluation_file.exists() or not weights.exists():
+            return False
+        if self.evaluation_file.stat().st_mtime < weights.stat().st_mtime:
             return False
         values = self._evaluation_values()
         return [values.get(name) for name in ("source", "target", "seed")] == [*self.sides, seed]
@@ -126,24 +148,36 @@ class _Run:
             pushed = self.transport.solve(x0, condition).x
         some = None if condition is None else {name: column[:PATHS] for name, column in condition.items()}
         moved = self.transport.trajectory(x0[:PATHS], some, times=FRAMES)
-        labels = next((list(map(str, condition[name])) for name in schema if schema[name].categories), None) if condition else None
         return ReportData(
-            title=f"{self.sides[0]} → {self.sides[1]}", summary=self._summary(found), source=x0, target=aimed.x, pushed=pushed.cpu(),
-            labels=labels, trajectory=None if moved.path is None else moved.path.cpu(), times=moved.nodes,
-            losses=read_history(self.directory / "metrics.jsonl"), quality=_curves(found, values["method"]),
-            floors={score.name: score.floor for score in found.scores}, scores=found.scores, config=self.config,
-            bibtex=cite(self.transport, *self._pieces()), image_range=_range(aimed.x),
-        )  # fmt: skip
+            title=f"{self.sides[0]} → {self.sides[1]}",
+            summary=self._summary(found),
+            source=x0,
+            target=aimed.x,
+            pushed=pushed.cpu(),
+            labels=_labels(condition, schema),
+            trajectory=None if moved.path is None else moved.path.cpu(),
+            times=moved.nodes,
+            losses=read_history(self.directory / "metrics.jsonl"),
+            quality=_curves(found, values["method"]),
+            floors={score.name: score.floor for score in found.scores},
+            scores=found.scores,
+            config=self.config,
+            bibtex=cite(self.transport, *self._pieces()),
+            image_range=_range(aimed.x),
+        )
 
     def _summary(self, found: Evaluation) -> dict[str, str]:
         best = {score.name: f"{score.value:.3g} (floor {score.floor:.3g})" for score in found.scores[:1]}
         steps = {"training steps": f"{self.config['trainer']['steps']:,}"} if "trainer" in self.config else {}
         parameters = sum(parameter.numel() for parameter in self.transport.field.parameters())
-        facts = best | {"evaluations": str(found.evaluations)} | steps | {"parameters": f"{parameters:,}", "rows compared": f"{found.rows:,}"}
-        return facts | {name: f"{value:.4g}" for name, value in (found.paths | found.likelihood).items()}
+        sizes = {"parameters": f"{parameters:,}", "rows compared": f"{found.rows:,}"}
+        measured = {name: f"{value:.4g}" for name, value in (found.paths | found.likelihood).items()}
+        return best | {"evaluations": str(found.evaluations)} | steps | sizes | measured
 
     def _pieces(self) -> list[Any]:
-        """The pieces that the transport does not hold itself; one from a module of the user's own has nothing to cite here."""
+        """The pieces that the transport does not hold itself; one from a module of the user's own has nothing to cite
+        here.
+        """
         pieces = []
         for name in ("coupling", "objective"):
             try:
@@ -151,6 +185,12 @@ class _Run:
             except InputError:
                 continue
         return pieces
+
+
+def _labels(condition: dict[str, Any] | None, schema: Schema) -> list[str] | None:
+    """Name the class of each row by its first categorical condition."""
+    categorical = [name for name, column in schema.items() if column.categories and condition and name in condition]
+    return [str(value) for value in (condition or {})[categorical[0]]] if categorical else None
 
 
 def _curves(found: Evaluation, method: str) -> list[QualityCurve]:
