@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import coupling, quality, sampling, training_step
+from benchmarks.memory import keep_freed_memory
 from benchmarks.page import PAGE, page
 from benchmarks.results import RESULTS, save
 from benchmarks.settings import Benchmark, Rows, Settings
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.smoke and (options.results == RESULTS or options.page == PAGE):
         parser.error("--smoke measures nothing: give --results and --page, so that no real results are overwritten")
     torch.set_num_threads(1)
+    keep_freed_memory()
     settings = Settings(options.rounds, options.steps, tuple(options.seeds), options.smoke)
     for benchmark in BENCHMARKS:
         if benchmark.name in options.names:

@@ -21,7 +21,8 @@ HEAD = """# Benchmarks
 Every timing is a ratio: all contenders run once in each of several rounds, the ratio to the bare minimum is taken
 inside the round, and the median over rounds is given with the quartiles in brackets. One thread computes; a worker
 thread, where there is one, couples. The network is the same for all contenders of a timing, three hidden layers of
-256 (`MLP()`), and so is the optimiser. Peers are used as their own documentation shows.
+256 (`MLP()`), and so is the optimiser. Peers are used as their own documentation shows. On glibc, freed memory stays in
+the process, so that no contender pays for the pages of another.
 
 `python -m benchmarks NAME... [--rounds N] [--steps N] [--seeds N...]` runs some of the benchmarks;
 `python -m benchmarks table` writes the page.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +67,7 @@ def torchcfm(exact: bool) -> Train:
 
     def train(seed: int, budget: Budget) -> FlowTransport:
         torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - TorchCFM draws its pairs from NumPy's global stream
         network, sample = _SideBySide(peers.torchcfm_mlp()), peers.matcher(exact)
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         source = measures(2)[0]
