@@ -50,7 +50,9 @@ def test_state_is_taken_at_the_input_and_told_at_the_label(path):
     generator = torch.Generator().manual_seed(1)
     point = path.point(both, Times(t, 0.9 * t, torch.zeros_like(t)), generator=generator)
     expected = path.point(both, at(0.9 * t), generator=generator.manual_seed(1))
-    assert torch.equal(point.x, expected.x) and torch.equal(point.v, expected.v) and torch.equal(point.t, t)
+    assert torch.equal(point.x, expected.x) and torch.equal(point.t, t)
+    if isinstance(path, Affine):  # the network is told the label, so the velocity is that of the label
+        assert torch.equal(point.v, path.point(both, at(t)).v)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)

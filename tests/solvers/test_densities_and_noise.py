@@ -124,7 +124,7 @@ def test_density_refuses_noise_and_inference_mode():
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 2.0])
-@pytest.mark.parametrize("method, steps", [("euler-maruyama", 100), ("stochastic-heun", 30)])
+@pytest.mark.parametrize("method, steps", [("euler-maruyama", 100), ("stochastic-heun", 60)])
 def test_marginals_do_not_depend_on_the_diffusion(method, steps, level):
     oracle, generator = gaussian_oracle(), torch.Generator().manual_seed(0)
     x = torch.randn(20_000, 2, generator=generator, dtype=F64)

@@ -17,6 +17,20 @@ def test_average_follows_its_formula():
     torch.testing.assert_close(ema.state()["weight"], expected)
 
 
+def test_average_over_many_steps_is_nearly_that_of_every_step():
+    torch.manual_seed(0)
+    net = nn.Linear(2, 1, bias=False)
+    expected = net.weight.detach().clone()
+    ema = EMA(net, 0.995)
+    for step in range(1000):
+        with torch.no_grad():
+            net.weight.copy_(torch.tensor([[step / 100, 1.0]]) + 0.1 * torch.randn(1, 2))
+        ema.update(step)
+        decay = min(0.995, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * net.weight.detach()
+    torch.testing.assert_close(ema.state()["weight"], expected, rtol=0.02, atol=0.03)
+
+
 def test_swapped_puts_the_average_in_and_the_weights_back():
     net = nn.BatchNorm1d(3)
     ema = EMA(net, 0.5)
@@ -24,7 +38,7 @@ def test_swapped_puts_the_average_in_and_the_weights_back():
     with torch.no_grad():
         net.weight += 1
         net.running_mean += 2
-    ema.update(100)
+    ema.update(99)
     with ema.swapped():
         torch.testing.assert_close(net.weight, live["weight"] + 0.5)
         torch.testing.assert_close(net.running_mean, live["running_mean"] + 2)  # buffers are copied

@@ -88,6 +88,9 @@ class Empirical(Measure):
         """Return rows `index n .. (index + 1) n` of the endless sequence of shuffled epochs."""
         if self.weight is not None:
             return self.draw(n, generator=seeded(seed, "block", index))
+        epoch, start = divmod(index * n, len(self))
+        if start + n <= len(self):  # nearly always
+            return self.rows(_epoch(len(self), seed, epoch)[start : start + n])
         position = torch.arange(index * n, (index + 1) * n)
         epochs = position // len(self)
         orders = {epoch: _epoch(len(self), seed, epoch) for epoch in epochs.unique().tolist()}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -100,5 +101,6 @@ class PairStream:
                 yield self.batch(pairs, step)
 
 
+@lru_cache(maxsize=64)
 def _stream_seed(seed: int, stream: int) -> int:
     return int(torch.randint(2**31, (1,), generator=seeded(seed, "stream", stream)))
