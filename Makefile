@@ -30,10 +30,13 @@ types: .venv/.installed
 	$(BIN)/pyright
 
 recipes: .venv/.installed  ## run every recipe at its small size; record what was measured
-	$(BIN)/pushforward recipe run --all --record
+	$(BIN)/pushforward recipe run --all --record docs/results
+	$(BIN)/pushforward recipe table docs/results -o docs/systems.md
 
 docs: .venv/.installed  ## regenerate the generated pages
-	$(BIN)/python -m pushforward.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/pushforward recipe table docs/results -o docs/systems.md
+	$(BIN)/python -m benchmarks table
 
 bench: .venv/.bench  ## side by side with the peers, in one run; writes benchmarks/results and docs/benchmarks.md
 	OMP_NUM_THREADS=1 PYTHONPATH=.venv/peers $(BIN)/python -m benchmarks

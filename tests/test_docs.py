@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_links_between_pages_exist():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_reference_is_current():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    assert (ROOT / "docs" / "api.md").read_text() == generate["page"](), "run `make docs`"
+
+
+def test_table_of_systems_is_current():
+    from pushforward.recipes import systems_table
+
+    assert (ROOT / "docs" / "systems.md").read_text() == systems_table(ROOT / "docs" / "results"), "run `make docs`"
 
 
 def test_repository_names_no_private_place():

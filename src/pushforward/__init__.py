@@ -24,8 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 ROOMS = (
-    "couplings", "geometry", "maps", "measures", "metrics", "networks", "objectives", "ot", "paths", "recipes", "report",
-    "solvers", "training",
+    "couplings", "geometry", "maps", "measures", "metrics", "networks", "objectives", "ot", "paths", "recipes",
+    "report", "solvers", "training",
 )  # fmt: skip
 """The rooms of the library, importable as attributes: `pushforward.ot.solve`."""
 

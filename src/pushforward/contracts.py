@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -144,6 +144,9 @@ class Coupling(ABC):
     A coupling may own parameters (then it is also an `nn.Module`). Conditions are re-indexed together with the points
     they belong to.
     """
+
+    rowwise: ClassVar[bool] = False
+    """Whether each row is paired without regard to the others: then any number of rows may be drawn at once."""
 
     @abstractmethod
     def __call__(

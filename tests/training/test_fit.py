@@ -1,4 +1,5 @@
 import math
+import signal
 import warnings
 
 import numpy as np
@@ -141,6 +142,32 @@ def test_divergence_stops_with_the_last_good_state_saved(tmp_path):
     with pytest.raises(Diverged, match=r"at step 9; the last good state is .*step-000000009"):
         pf.fit("ring", "moons-torchdyn", network=Exploding(), trainer=FAST, out=tmp_path / "a")
     assert (tmp_path / "a" / "checkpoints").exists()
+
+
+class Interrupting(nn.Module, Recorded):
+    """Presses Ctrl-C in the middle of its seventh training step, once."""
+
+    pressed = 0
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x, t, condition=None):
+        Interrupting.pressed += self.training
+        if Interrupting.pressed == 7:
+            Interrupting.pressed = 100
+            signal.raise_signal(signal.SIGINT)
+        return x * self.weight + t[:, None]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        pf.fit("ring", "moons-torchdyn", network=Interrupting(), trainer=FAST, out=tmp_path / "a")
+    assert [file.name for file in (tmp_path / "a" / "checkpoints").iterdir()] == ["step-000000007.safetensors"]
+    resumed = pf.fit("ring", "moons-torchdyn", network=Interrupting(), trainer=FAST, out=tmp_path / "a", resume=True)
+    whole = pf.fit("ring", "moons-torchdyn", network=Interrupting(), trainer=FAST, out=tmp_path / "b")
+    assert torch.equal(resumed.field.network.weight, whole.field.network.weight)
 
 
 def test_bfloat16_trains_and_keeps_float32_weights():

@@ -1,11 +1,11 @@
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from pushforward.contracts import Coupling, Pairs
-from pushforward.couplings import Independent
+from pushforward.couplings import Independent, MinibatchOT
 from pushforward.maps import Frame
 from pushforward.measures import Empirical, Gaussian
 from pushforward.training import PairStream
@@ -38,6 +38,12 @@ def test_every_row_is_used_once_an_epoch_with_its_condition():
     labels = torch.cat([pairs.condition["condition"] for pairs in batches(stream(), 0, 6, ahead=1)])
     assert sorted(rows[:, 0].tolist()) == [2.0 * i for i in range(30)]
     assert torch.equal(rows[:, 0], 2.0 * labels)
+
+
+def test_only_rowwise_couplings_are_drawn_in_bulk():
+    assert stream().bulk(256) == 16
+    assert stream().bulk(1 << 18) == 2
+    assert replace(stream(), coupling=MinibatchOT()).bulk(256) == 1
 
 
 def test_ranks_draw_different_rows():

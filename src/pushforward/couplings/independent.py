@@ -29,6 +29,7 @@ class Independent(Coupling):
     (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
+    rowwise: ClassVar[bool] = True
     references: ClassVar[tuple[Reference, ...]] = (
         Reference(
             "lipman2023flow",

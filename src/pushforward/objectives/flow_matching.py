@@ -38,7 +38,7 @@ class FlowMatching(Objective):
 
     references: ClassVar[tuple[Reference, ...]] = (
         Reference(
-            "lipman2022flow",
+            "lipman2023flow",
             "Flow Matching for Generative Modeling",
             "Yaron Lipman and Ricky T. Q. Chen and Heli Ben-Hamu and Maximilian Nickel and Matt Le",
             2022,

@@ -20,7 +20,7 @@ __all__ = ["VE", "VP", "CondOT", "LinearVP", "Polynomial", "Trig"]
 NEAR_ONE = 1 - 1e-5  # sigma' is infinite at t = 1 for the schedules in which sigma goes to zero like a square root
 
 FLOW_MATCHING = Reference(
-    key="lipman2022flow",
+    key="lipman2023flow",
     title="Flow Matching for Generative Modeling",
     authors="Yaron Lipman and Ricky T. Q. Chen and Heli Ben-Hamu and Maximilian Nickel and Matt Le",
     year=2022,

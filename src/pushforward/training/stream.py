@@ -1,7 +1,9 @@
-"""The stream of training pairs: every step's batch is a function of (seed, step), solved ahead in a worker thread."""
+"""The stream of training pairs: every step's batch is a function of (seed, step), solved ahead in worker threads."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from pushforward.measures import Measure
 from pushforward.randomness import seeded
 
 __all__ = ["PairStream"]
+
+BULK_BATCHES, BULK_NUMBERS = 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ class PairStream:
         """Couple a handful of rows, to see early whether everything fits together and whether scores stay known."""
         return replace(self, batch_size=8, pool=1, seed=seed, rank=0, ranks=1).coupled(0)
 
+    def bulk(self, batch_size: int) -> int:
+        """Return how many batches to draw at once when nothing is asked for: several where the coupling does not mind,
+        since drawing in bulk is cheaper, one where a larger set of rows would be another coupling.
+        """
+        numbers = batch_size * math.prod(self.target.event_shape)
+        return max(1, min(BULK_BATCHES, BULK_NUMBERS // numbers)) if self.coupling.rowwise else 1
+
     def coupled(self, index: int) -> Pairs:
         """Draw and couple pool number `index`: `pool * batch_size` pairs."""
         block, rows = index * self.ranks + self.rank, self.pool * self.batch_size
@@ -77,7 +88,8 @@ class PairStream:
         """Yield an iterator over the batches of steps `first .. last - 1`, with up to `ahead` pools solved in a worker
         meanwhile.
         """
-        workers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="coupling") if ahead else None
+        threads = min(ahead, max(1, (os.cpu_count() or 1) - 1))  # one core is left to the network
+        workers = ThreadPoolExecutor(threads, thread_name_prefix="coupling") if ahead else None
         try:
             yield self._batches(first, last, ahead, workers)
         finally:
@@ -94,7 +106,7 @@ class PairStream:
                 pairs = self.coupled(index)
             else:
                 for number in range(index, min(index + ahead, stop - 1) + 1):
-                    if number not in waiting and number < stop:
+                    if number not in waiting:
                         waiting[number] = workers.submit(self.coupled, number)
                 pairs = waiting.pop(index).result()
             for step in range(max(first, index * self.pool), min(last, (index + 1) * self.pool)):

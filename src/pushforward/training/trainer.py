@@ -21,6 +21,7 @@ from pushforward.objectives import Objective
 from pushforward.randomness import seeded
 from pushforward.training.checkpoint import Checkpoints
 from pushforward.training.ema import EMA
+from pushforward.training.interrupts import held_interrupts
 from pushforward.training.log import Row, TrainingLog, progress_line
 from pushforward.training.stream import PairStream
 
@@ -59,6 +60,7 @@ class Trainer:
         steps: number of optimiser steps.
         batch_size: pairs per step.
         pool: batches the coupling sees together; larger pools give better couplings, solved once per `pool` steps.
+            `None` is one batch, or several at once where that changes nothing.
         learning_rate: the rate after warm-up.
         warmup: steps over which the rate rises linearly from zero.
         decay: how the rate goes on after the warm-up, to zero at the last step or not at all.
@@ -77,7 +79,7 @@ class Trainer:
 
     steps: int = 5000
     batch_size: int = 256
-    pool: int = 1
+    pool: int | None = None
     learning_rate: float = 1e-3
     warmup: int = 200
     decay: Literal["cosine", "linear", "constant"] = "cosine"
@@ -96,7 +98,7 @@ class Trainer:
     def __post_init__(self) -> None:
         """Refuse impossible numbers before any work."""
         for name in ("steps", "batch_size", "pool", "checkpoint_every", "keep", "log_every"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("warmup", "prefetch", "weight_decay"):
             if getattr(self, name) < 0:
@@ -166,10 +168,11 @@ class Trainer:
         ranks = accelerator.num_processes
         if self.batch_size % ranks:
             raise InputError(f"trainer.batch_size is {self.batch_size}, which {ranks} processes cannot share equally")
+        share = self.batch_size // ranks
         return replace(
             stream,
-            batch_size=self.batch_size // ranks,
-            pool=self.pool,
+            batch_size=share,
+            pool=self.pool or stream.bulk(share),
             seed=seed,
             rank=accelerator.process_index,
             ranks=ranks,
@@ -212,24 +215,23 @@ class _Loop:
             isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules()
         )
         self.device = accelerator.device
-        self.wrapped = accelerator.prepare(module)  # the optimiser as it is: Accelerate's wrapper costs 5 % of a small step
+        self.wrapped = accelerator.prepare(module)  # not the optimiser: the wrapper would cost 5 % of a small step
         if trainer.compile:
             module.field.network.compile()
 
     def run(self, first: int, batches: Iterator[Pairs]) -> None:
-        """Take every batch from step `first` on; a keyboard interrupt saves before it goes on."""
-        step = first
+        """Take every batch from step `first` on; an interrupt ends the step, saves, and goes on its way."""
         generator = torch.Generator(self.device)
         self.module.train()
         try:
-            for pairs in batches:
-                self._step(step, pairs, generator)
-                step += 1
-                if step % self.trainer.checkpoint_every == 0 or step == self.trainer.steps:
-                    self._save(step)
-        except KeyboardInterrupt:
-            self._save(step)
-            raise
+            with held_interrupts() as interrupts:
+                for step, pairs in enumerate(batches, start=first):
+                    self._step(step, pairs, generator)
+                    done = step + 1
+                    if done % self.trainer.checkpoint_every == 0 or done == self.trainer.steps or interrupts:
+                        self._save(done)
+                    if interrupts:
+                        raise KeyboardInterrupt
         finally:
             self.module.eval()
 
