@@ -14,12 +14,15 @@ from pushforward.errors import InputError
 from pushforward.maps.flow import FlowTransport
 from pushforward.measures import Measure, Samples
 from pushforward.metrics import (
+    MMD2,
+    ClassifierTwoSample,
     EnergyDistance,
     Metric,
     Score,
     SlicedWasserstein2,
     Wasserstein2,
     format_scores,
+    measure,
     path_energy,
     score,
     straightness,
@@ -30,8 +33,8 @@ __all__ = ["Evaluation", "default_metrics", "evaluate"]
 
 
 def default_metrics() -> tuple[Metric, ...]:
-    """Exact W2, sliced W2 and the energy distance."""
-    return (Wasserstein2(), SlicedWasserstein2(), EnergyDistance())
+    """Exact W2, sliced W2, energy distance, MMD and the classifier two-sample test."""
+    return (Wasserstein2(), SlicedWasserstein2(), EnergyDistance(), MMD2(), ClassifierTwoSample())
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,10 @@ def evaluate(
 ) -> Evaluation:
     """Push `rows` source points and compare them with the target's.
 
-    Conditions are those of the target rows that the pushed points are compared with. The floor uses rows of the target
-    disjoint from those where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown
-    methods.
+    `metrics` are measured with the transport's own solver and, for the curves, at each number of `steps` of `method`;
+    by default all of `default_metrics`, and W2 and the energy distance for the curves. Conditions are those of the
+    target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those where
+    there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
     """
     rows = min(rows, _available(target) // 2)
     if rows < 1:
@@ -96,19 +100,21 @@ def evaluate(
         measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1))
     )
     condition = None if aimed.condition is None else decode(aimed.condition, transport.field.schema)
+    traced = (Wasserstein2(), EnergyDistance()) if metrics is None else metrics
     metrics = default_metrics() if metrics is None else metrics
     solution = transport.trajectory(x0.x, condition, times=101)
     scores = score(
         metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed
     )
-    curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in metrics}
+    curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in traced}
     for count in steps:
         with torch.no_grad():
             pushed = transport.solve(x0.x, condition, solver=FixedStep(method, count))  # type: ignore[arg-type]
-        for item in score(metrics, pushed.x, aimed.x.to(pushed.x), fresh.x.to(pushed.x), seed=seed):
-            curves[item.name].append((pushed.evaluations, item.value))
+        for metric in traced:
+            value = measure(metric, pushed.x, aimed.x.to(pushed.x), seed=seed)
+            curves[metric.name].append((pushed.evaluations, value))
     return Evaluation(
-        rows, solution.evaluations, scores, curves, _paths(solution.path, solution.nodes),
+        rows, solution.evaluations, scores, curves, _paths(solution.path, solution.nodes, scores),
         _likelihood(transport, target, aimed, condition, likelihood_rows, seed),
     )  # fmt: skip
 
@@ -117,13 +123,17 @@ def _available(target: Measure) -> int:
     return len(target) if hasattr(target, "__len__") else 1 << 30  # type: ignore[arg-type]
 
 
-def _paths(path: Tensor | None, nodes: Tensor | None) -> dict[str, float]:
+def _paths(path: Tensor | None, nodes: Tensor | None, scores: list[Score]) -> dict[str, float]:
+    """Measure the paths; no flow between the two samples has less energy than their squared W2, the floor."""
     if path is None or nodes is None:
         return {}
     cost = (path[-1] - path[0]).flatten(1).square().sum(1).mean()
     nodes = nodes.to(path)
-    return {
-        "path energy": float(path_energy(path, nodes)),
+    found = {"path energy": float(path_energy(path, nodes))}
+    for item in scores:
+        if item.name == Wasserstein2.name and item.baseline is not None:
+            found["path energy, floor"] = item.baseline**2
+    return found | {
         "straightness": float(straightness(path, nodes)),
         "transport cost": float(cost),
     }

@@ -5,12 +5,12 @@ from pushforward.metrics.energy import EnergyDistance, energy_distance
 from pushforward.metrics.likelihood import negative_log_likelihood
 from pushforward.metrics.metric import Metric
 from pushforward.metrics.mmd import MMD2, median_bandwidth, mmd2
-from pushforward.metrics.score import Score, format_scores, score
+from pushforward.metrics.score import Score, format_scores, measure, score
 from pushforward.metrics.trajectories import path_energy, straightness
 from pushforward.metrics.wasserstein import SlicedWasserstein2, Wasserstein2, sliced_wasserstein2, wasserstein2
 
 __all__ = [
     "MMD2", "ClassifierTwoSample", "EnergyDistance", "Metric", "Score", "SlicedWasserstein2", "Wasserstein2",
-    "classifier_two_sample", "energy_distance", "format_scores", "median_bandwidth", "mmd2",
+    "classifier_two_sample", "energy_distance", "format_scores", "measure", "median_bandwidth", "mmd2",
     "negative_log_likelihood", "path_energy", "score", "sliced_wasserstein2", "straightness", "wasserstein2",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from pushforward.errors import InputError
 from pushforward.metrics.metric import Metric
 from pushforward.randomness import seeded
 
-__all__ = ["Score", "format_scores", "score"]
+__all__ = ["Score", "format_scores", "measure", "score"]
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,13 @@ def score(
 
 
 def _score(metric: Metric, pushed: Tensor, target: Tensor, fresh: Tensor, source: Tensor | None, seed: int) -> Score:
-    def measure(x: Tensor) -> float:
-        return metric(x, target, generator=seeded(seed, "metric", metric.name))
+    value, floor = measure(metric, pushed, target, seed=seed), measure(metric, fresh, target, seed=seed)
+    return Score(metric.name, value, floor, None if source is None else measure(metric, source, target, seed=seed))
 
-    return Score(metric.name, measure(pushed), measure(fresh), None if source is None else measure(source))
+
+def measure(metric: Metric, x: Tensor, target: Tensor, *, seed: int = 0) -> float:
+    """Return `metric(x, target)` with the random draws that `score` uses for this seed."""
+    return metric(x, target, generator=seeded(seed, "metric", metric.name))
 
 
 def _split(target: Tensor, seed: int) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ class Experiment(ABC):
 
 @dataclass(frozen=True)
 class Fit(Experiment):
-    """Fit a transport and evaluate it: figures `W2`, `W2 floor`, `W2@N` (N steps of the method), `path energy`, and so
+    """Fit a transport and evaluate it: figures `W2`, `W2 floor`, `W2@N` (at N evaluations), `path energy`, and so
     on.
 
     `config` holds arguments of `pushforward.fit` (pieces as `{class_path, init_args}`), `evaluation` those of
