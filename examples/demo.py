@@ -11,13 +11,16 @@ import time
 
 from pushforward.cli import main
 
-COMMANDS = """
-pushforward fit digits:label=3 digits:label=8 --out demo/3-to-8 --overwrite --trainer.steps {a}
-pushforward push demo/3-to-8 digits:label=3 -o demo/3-to-8/samples/
+COMMANDS = r"""
+pushforward fit digits:label=3 digits:label=8 --out demo/3-to-8 --overwrite \
+    --network MLP --network.width 512 --trainer.steps {a} --trainer.batch_size 128
+pushforward push demo/3-to-8 digits:label=3 -o demo/3-to-8/samples.npz
 pushforward evaluate demo/3-to-8
 pushforward report demo/3-to-8
-pushforward fit gaussian digits --condition label --out demo/by-class --overwrite --trainer.steps {b}
-pushforward push demo/by-class gaussian --rows 100 --condition label=7 -o demo/by-class/sevens/
+pushforward fit gaussian digits --condition label --out demo/by-class --overwrite \
+    --network MLP --network.width 512 --trainer.steps {b} --trainer.batch_size 128 \
+    --objective FlowMatching --objective.condition_dropout 0.1
+pushforward push demo/by-class gaussian --rows 100 --condition label=0,1,2,3,4,5,6,7,8,9 -o demo/by-class/samples.npz
 pushforward evaluate demo/by-class
 pushforward report demo/by-class
 """
@@ -25,8 +28,9 @@ pushforward report demo/by-class
 
 def run(quick: bool) -> None:
     started = time.perf_counter()
-    for command in COMMANDS.format(a=10 if quick else 1500, b=10 if quick else 3000).strip().splitlines():
-        print(f"\n$ {command}", flush=True)
+    text = COMMANDS.format(a=10 if quick else 1500, b=10 if quick else 3000).strip()
+    for command in text.replace("\\\n", "").splitlines():
+        print(f"\n$ {' '.join(command.split())}", flush=True)
         status = main(shlex.split(command)[1:])
         if status:
             sys.exit(status)

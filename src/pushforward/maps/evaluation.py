@@ -124,7 +124,7 @@ def _available(target: Measure) -> int:
 
 
 def _paths(path: Tensor | None, nodes: Tensor | None, scores: list[Score]) -> dict[str, float]:
-    """Measure the paths; no flow between the two samples has less energy than their squared W2, the floor."""
+    """Measure the paths; no flow between two measures has less energy than their squared W2."""
     if path is None or nodes is None:
         return {}
     cost = (path[-1] - path[0]).flatten(1).square().sum(1).mean()
@@ -132,7 +132,7 @@ def _paths(path: Tensor | None, nodes: Tensor | None, scores: list[Score]) -> di
     found = {"path energy": float(path_energy(path, nodes))}
     for item in scores:
         if item.name == Wasserstein2.name and item.baseline is not None:
-            found["path energy, floor"] = item.baseline**2
+            found["squared W2, source to target"] = item.baseline**2
     return found | {
         "straightness": float(straightness(path, nodes)),
         "transport cost": float(cost),

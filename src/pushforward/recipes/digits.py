@@ -27,7 +27,7 @@ class DigitsByClass(Experiment):
         `floor`, the training half itself.
     """
 
-    steps: int = 2000
+    steps: int = 1000
     rows: int = 500
     guidance: float = 2.0
 
