@@ -192,6 +192,7 @@ def _adaptive_table(rows: Rows) -> str:
         "error (rms)",
         "largest error",
         "over its bare calls (CPU)",
+        "over torchdiffeq (CPU)",
     ]
     lines = [
         [

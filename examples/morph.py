@@ -14,14 +14,15 @@ from pushforward.networks import MLP
 
 def draw(quick: bool, output: Path) -> None:
     trainer = pf.Trainer(steps=5 if quick else 2500, batch_size=128, warmup=5)
-    threes, eights = digits([3]), digits([8])
+    threes, eights = digits([3]).x, digits([8]).x
     transport = pf.fit(threes, eights, network=MLP(width=512, depth=3), trainer=trainer)
-    path = transport.trajectory(threes.x[:8], times=torch.linspace(0, 1, 13)).path
+    path = transport.trajectory(threes[:6], times=torch.linspace(0, 1, 13)).path
     assert path is not None  # times were asked for
-    rows = torch.cat([torch.cat(list(states[:, 0]), 0) for states in path], 1)
-    figure = plt.figure(figsize=(13, 8), dpi=60)
+    framed = torch.nn.functional.pad(path[:, :, 0].clamp(-1, 1), (1, 1, 1, 1), value=-1.0)
+    rows = torch.cat([torch.cat(list(states), 0) for states in framed], 1)
+    figure = plt.figure(figsize=(13, 6), dpi=70)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(-rows, cmap="gray", interpolation="nearest")
+    axes.imshow(-rows, cmap="gray", interpolation="bilinear", vmin=-1, vmax=1)
     axes.axis("off")
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)

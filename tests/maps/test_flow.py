@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import pushforward as pf
+from pushforward.conditions import infer_schema
 from pushforward.configuration import Recorded
 from pushforward.errors import InputError
 from pushforward.maps import Evaluation, FlowTransport, Frame, evaluate
@@ -139,6 +140,14 @@ def test_newer_formats_and_foreign_classes_are_refused(saved, tmp_path):
 def test_bad_points_are_named(x, message):
     with pytest.raises(InputError, match=message):
         exact(CondOT()).push(x)
+
+
+def test_a_conditional_transport_is_not_pushed_without_a_condition():
+    field = Field(MLP(width=8, depth=1), Affine(), (2,), infer_schema(["a", "b"]))
+    transport = FlowTransport(field)
+    with pytest.raises(InputError, match=r"needs a condition \(condition\)"):
+        transport.push(torch.zeros(3, 2))
+    assert transport.push(torch.zeros(3, 2), {}).shape == transport.push(torch.zeros(3, 2), "a").shape
 
 
 def test_sample_needs_a_known_source():

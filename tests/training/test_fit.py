@@ -59,7 +59,7 @@ def test_save_and_load_give_the_same_transport(tmp_path):
     x = torch.randn(7, 3)
     assert torch.equal(again.push(x, {"type": "b"}), transport.push(x, {"type": "b"}))
     assert not torch.equal(again.push(x, {"type": "a"}), again.push(x, {"type": "b"}))
-    assert torch.equal(again.log_prob(x), transport.log_prob(x))
+    assert torch.equal(again.log_prob(x, {"type": "a"}), transport.log_prob(x, {"type": "a"}))
     config = read_config(tmp_path / "run")
     assert config["network"] == {"class_path": "pushforward.networks.MLP", "init_args": config["network"]["init_args"]}
     assert config["trainer"]["steps"] == 20 and config["source"] == "gaussian"

@@ -48,7 +48,7 @@ def log_prob(
     try:
         with torch.no_grad():
             found = in_batches(
-                lambda y, value: transport.log_prob(y, value or None, probes=probes, generator=generator), points
+                lambda y, value: transport.log_prob(y, value, probes=probes, generator=generator), points
             )
     except NotImplementedError as error:
         raise InputError(f"no density: {error}") from error

@@ -43,7 +43,7 @@ def pull(
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, points.names)
     moved = in_batches(
-        lambda y, value: transport.pull(y, value or None, steps=steps, tolerance=tolerance, method=method), points
+        lambda y, value: transport.pull(y, value, steps=steps, tolerance=tolerance, method=method), points
     )
     write_rows(output, moved, points, points.names)
     print(f"{len(moved)} rows pulled to {output}")

@@ -53,7 +53,7 @@ def push(
     generator = seeded(seed, "push", device=transport.device)
     moved = in_batches(
         lambda x, value: transport.push(
-            x, value or None, steps=steps, tolerance=tolerance, method=method, guidance=guidance, generator=generator
+            x, value, steps=steps, tolerance=tolerance, method=method, guidance=guidance, generator=generator
         ),
         points,
     )

@@ -30,6 +30,9 @@ class FlowTransport(nn.Module, Recorded, Transport):
     `push` and `pull` solve the equation forwards and backwards; `log_prob` adds the integral of the divergence to the
     source's log-density: `log p1(x1) = log p0(x0) - integral of div v dt` (Chen et al. 2018, Neural ODEs, theorem 1).
 
+    A transport that was trained with conditions needs one; `condition={}` asks for the unconditional flow, which exists
+    where conditions were dropped in training.
+
     Every solving method takes at most one of `steps` (of a fixed-step method), `grid` (the nodes to visit) and
     `tolerance` (of the adaptive method); without any, `solver` is used.
     """
@@ -201,6 +204,11 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """Check points and condition at the boundary and bring both to the network's units, dtype and device."""
         x = as_samples("x", x)
         check_same_event("x", x.shape[1:], "the transport", self.event_shape)
+        if condition is None and self.field.schema:
+            names = ", ".join(self.field.schema)
+            raise InputError(
+                f"this transport needs a condition ({names}); condition={{}} stands for none, if it learnt that"
+            )
         rows = condition_to(encode(condition, self.field.schema, x.shape[0]), self.device)
         return frame.normalise(x.to(self.device, self.source_frame.scale.dtype)), rows
 

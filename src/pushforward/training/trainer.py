@@ -262,7 +262,7 @@ class _Loop:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.optimizer.defaults["fused"]:  # the fused step divides by this as it goes: no pass of its own
-            self.optimizer.grad_scale = (norm / largest).clamp_(min=1.0)
+            self.optimizer.grad_scale = (norm / largest).clamp_(min=1.0)  # pyright: ignore[reportAttributeAccessIssue]
         else:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, largest, norm)
         return norm
