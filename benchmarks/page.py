@@ -73,7 +73,8 @@ def _section(benchmark: Benchmark, record: dict[str, Any] | None) -> str:
 
 def _provenance(record: dict[str, Any]) -> str:
     machine, settings = record["machine"], record["settings"]
-    seeds = f"seeds {', '.join(map(str, settings['seeds']))}; {settings['steps']:,} steps"
+    trained = sorted({row["seed"] for row in record["rows"] if "seed" in row})  # a run that was stopped has fewer
+    seeds = f"seeds {', '.join(map(str, trained))}; {settings['steps']:,} steps"
     parts = [
         record["date"],
         seeds if record["benchmark"] == "quality" else f"{settings['rounds']} rounds",

@@ -18,7 +18,7 @@ from pushforward.cli.data import Output
 from pushforward.cli.main import dispatch
 from pushforward.cli.terminal import bold
 from pushforward.errors import InputError, nearest
-from pushforward.recipes import Recipe, claims_table, find_recipe, recipe_names, run_recipe, systems_table
+from pushforward.recipes import Recipe, Result, claims_table, find_recipe, recipe_names, run_recipe, systems_table
 
 __all__ = ["ACTIONS", "run"]
 
@@ -88,10 +88,16 @@ def run_recipes(
 
 def _run_one(recipe: Recipe, seeds: int | None, record: str | None) -> bool:
     result = run_recipe(recipe, seeds=None if seeds is None else tuple(range(seeds)), tell=_tell)
-    print(f"{bold(recipe.name)}: {'every claim holds' if result.ok else 'a claim was missed'}\n{claims_table(result)}")
+    print(f"{bold(recipe.name)}: {_verdict(result)}\n{claims_table(result)}")
     if record is not None:
         print(f"  recorded in {result.save(Path(record))}")
     return result.ok
+
+
+def _verdict(result: Result) -> str:
+    known = sum(claim.verdict == "known miss" for claim in result.claims)
+    but = f", but for {known} known miss{'es' * (known > 1)}" if known else ""
+    return f"every claim holds{but}" if result.ok else "a claim was missed"
 
 
 def table(directory: str = RESULTS, *, output: Output | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from pushforward.recipes.recipe import Expectation, Recipe, find_recipe, recipe_names
@@ -52,7 +53,8 @@ def claims_table(result: Result) -> str:
     for claim in result.claims:
         lines.append(f"  {claim.verdict:10}  {_claim_text(claim.expectation)}")
         lines.append(f"              measured {_measured(claim)}, bound {claim.bound:.4g}")
-        lines += [f"              {text}" for text in (claim.expectation.claim, claim.expectation.known_miss) if text]
+        for text in (claim.expectation.claim, claim.expectation.known_miss):
+            lines += textwrap.wrap(text, 110, initial_indent=" " * 14, subsequent_indent=" " * 14)
     return "\n".join(lines)
 
 
