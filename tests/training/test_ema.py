@@ -31,6 +31,16 @@ def test_average_over_many_steps_is_nearly_that_of_every_step():
     torch.testing.assert_close(ema.state()["weight"], expected, rtol=0.02, atol=0.03)
 
 
+def test_no_average_means_the_last_weights():
+    net = nn.Linear(2, 1, bias=False)
+    ema = EMA(net, 0.0)
+    for step in range(105):
+        with torch.no_grad():
+            net.weight += 1.0
+        ema.update(step)
+    torch.testing.assert_close(ema.state()["weight"], net.weight.detach())
+
+
 def test_swapped_puts_the_average_in_and_the_weights_back():
     net = nn.BatchNorm1d(3)
     ema = EMA(net, 0.5)

@@ -19,12 +19,13 @@ class EMA:
 
     The warm-up makes early averages follow the weights closely instead of remembering their random start. After
     `OFTEN` steps only every `EVERY`th is taken in, with that power of the decay: nearly the same average, for a tenth
-    of the time.
+    of the time. Short averages (a decay below 0.99) take in every step.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         """Start from the module's present weights."""
         self.decay = decay
+        self._every = EVERY if decay >= 0.99 else 1
         self._live = [*module.parameters(), *module.buffers()]
         self._names = [name for name, _ in [*module.named_parameters(), *module.named_buffers()]]
         self._parameters = len(list(module.parameters()))
@@ -33,9 +34,9 @@ class EMA:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step number `step` (from zero)."""
-        if step >= OFTEN and (step + 1) % EVERY:
+        if step >= OFTEN and (step + 1) % self._every:
             return
-        decay = min(self.decay, (1 + step) / (10 + step)) ** (EVERY if step >= OFTEN else 1)
+        decay = min(self.decay, (1 + step) / (10 + step)) ** (self._every if step >= OFTEN else 1)
         split = self._parameters
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
             self._shadow[:split], self._live[:split], 1 - decay
