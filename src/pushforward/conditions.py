@@ -169,13 +169,11 @@ def take(condition: Condition | None, index: Tensor) -> Condition | None:
     return None if condition is None else {name: column[index] for name, column in condition.items()}
 
 
-def condition_to(
-    condition: Condition | None, device: torch.device | str, *, non_blocking: bool = False
-) -> Condition | None:
+def condition_to(condition: Condition | None, device: torch.device | str) -> Condition | None:
     """Move every entry to `device`."""
     if condition is None:
         return None
-    return {name: column.to(device, non_blocking=non_blocking) for name, column in condition.items()}
+    return {name: column.to(device) for name, column in condition.items()}
 
 
 def concatenate_conditions(conditions: list[Condition]) -> Condition:
