@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.results import RESULTS, load
 from benchmarks.settings import Benchmark
+from benchmarks.transport import notes
 
 __all__ = ["PAGE", "page"]
 
@@ -56,6 +57,7 @@ trained on independent points; over several batches, the coupling sees that many
 TorchCFM's is its examples' loop: its SELU network, its own draws of the moons, Adam at 1e-3, the last iterate. The
 last column is the CPU time of training over the cheapest.
 """,
+    **notes.NOTES,
 }
 
 

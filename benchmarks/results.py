@@ -20,6 +20,7 @@ __all__ = ["RESULTS", "load", "save"]
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "flow_matching")
+PACKAGES += ("ott-jax", "jax", "geomloss", "mdot-tnt", "regot", "MultiScaleOT", "lapx")
 
 
 def save(name: str, settings: Settings, rows: Rows, folder: Path = RESULTS) -> Path:

@@ -75,8 +75,8 @@ def test_points_without_mass_take_no_part():
     x, y = torch.randn(20, 2, generator=g, dtype=torch.float64), torch.randn(15, 2, generator=g, dtype=torch.float64)
     a, b = torch.ones(20, dtype=torch.float64), torch.ones(15, dtype=torch.float64)
     a[:4], b[10:] = 0, 0
-    plan = solve(x, y, a / 16, b / 10, epsilon=0.1)
-    part = solve(x[4:], y[:10], epsilon=0.1)
+    plan = solve(x, y, a / 16, b / 10, epsilon=0.1, tolerance=1e-10)
+    part = solve(x[4:], y[:10], epsilon=0.1, tolerance=1e-10)
     torch.testing.assert_close(plan.to_dense()[4:, :10], part.to_dense())
     torch.testing.assert_close(plan.g[:10] - plan.g[0], part.g - part.g[0])
     assert plan.f.isfinite().all() and plan.g.isfinite().all() and plan.to_dense()[:4].sum() == 0
@@ -107,8 +107,28 @@ def test_over_relaxation_needs_far_fewer_sweeps_than_plain_ones():
     assert plan.converged and plan.iterations < plain / 2
 
 
-def test_too_few_sweeps_warn_with_figures():
+@pytest.mark.parametrize("method", ["sinkhorn", "newton"])
+def test_too_few_iterations_warn_with_figures(method):
     x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
-    with pytest.warns(ConvergenceWarning, match=r"after 3 iterations with a marginal error of .* wanted 1.00e-06"):
-        plan = solve(x, 3 * x.flip(0), epsilon=0.01, max_iterations=3, tolerance=1e-6)
-    assert not plan.converged and plan.iterations == 3
+    with pytest.warns(ConvergenceWarning, match=r"after \d+ iterations with a marginal error of .* wanted 1.00e-12"):
+        plan = solve(x, 3 * x.flip(0), epsilon=0.01, max_iterations=1, tolerance=1e-12, method=method)
+    start = solve(x, 3 * x.flip(0), epsilon=0.01, tolerance=1e-6).g
+    with pytest.warns(ConvergenceWarning, match=r"after 1 iterations"):
+        again = solve(x, x.flip(0), epsilon=0.01, max_iterations=1, tolerance=1e-6, init=start, method=method)
+    assert not plan.converged and not again.converged and again.iterations == 1
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sinkhorn"])
+def test_single_precision_in_and_out(method):
+    g = torch.Generator().manual_seed(0)
+    cost = torch.rand(60, 50, generator=g)
+    x, y = torch.randn(60, 2, generator=g), torch.randn(50, 2, generator=g)
+    for plan in (solve(cost=cost, epsilon=0.2, method=method), solve(x, y, epsilon=0.2, method=method)):
+        assert plan.value.dtype == plan.f.dtype == plan.to_dense().dtype == torch.float32
+        assert plan.converged and plan.marginal_error < 1e-4
+
+
+def test_auto_does_not_stall_on_weakly_connected_points():
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plan = solve(x, x + 0.7, epsilon=0.4, tolerance=1e-7)
+    assert plan.converged and plan.iterations < 1000

@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "dispatch", "main", "module_of", "overview"]
 
 COMMANDS = {
     "Learn": {"fit": "Learn a flow that moves SOURCE onto TARGET."},
+    "Solve": {"ot": "Move one set of points onto another at the least cost."},
     "Use": {
         "push": "Carry samples of the source to the target.",
         "pull": "Carry samples of the target back to the source.",
@@ -37,7 +38,8 @@ EXAMPLES = """\
   pushforward push moons gaussian --rows 500 -o new.csv      draw 500 new points
   pushforward fit before.csv after.csv --out change          learn a change from two files
   pushforward push change before.csv -o predicted.csv        apply it
-  pushforward report change                                  look at it"""
+  pushforward report change                                  look at it
+  pushforward ot before.csv after.csv                        tell how far apart they are"""
 
 
 def main(argv: list[str] | None = None) -> int:

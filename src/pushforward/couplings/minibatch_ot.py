@@ -145,7 +145,7 @@ class MinibatchOT(Coupling):
         x0 = x0[start]
         if self.condition_weight < math.inf:
             price = self.condition_weight * mismatch(condition, x0.dtype)
-            return start[self._sources(x0, x1, self.cost.pairwise(x0, x1) + price, generator)]
+            return start[self._sources(x0, x1, self.cost.pairwise(x0.flatten(1), x1.flatten(1)) + price, generator)]
         rows = torch.empty_like(start)
         for block in blocks(condition):
             rows[block] = start[block][self._sources(x0[block], x1[block], self.cost, generator)]
@@ -153,7 +153,7 @@ class MinibatchOT(Coupling):
 
     def _sources(self, x0: Tensor, x1: Tensor, cost: Cost | Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the source row of every target row: `(m,)`."""
-        plan = solve(x0, x1, cost=cost, epsilon=self.epsilon, method=self._solver(x1.shape[0]))
+        plan = solve(x0.flatten(1), x1.flatten(1), cost=cost, epsilon=self.epsilon, method=self._solver(x1.shape[0]))
         return plan.sample_sources(generator=generator)
 
     def _solver(self, rows: int) -> Method:

@@ -17,16 +17,23 @@ __all__ = ["Cost", "PNorm", "SquaredEuclidean"]
 class Cost(ABC):
     """The cost `c(x, y)` of moving one point onto another.
 
-    Events of any shape are flattened; both methods are differentiable.
+    Points are vectors, `(..., n, d)`; leading axes count independent clouds. Both methods are differentiable.
     """
 
     @abstractmethod
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `c(x_i, y_j)`: `(n, m)`, of `x: (n, *event)` and `y: (m, *event)`. Raises `InputError` if unlike."""
+        """Return `c(x_i, y_j)`, `(..., n, m)`, of `x: (..., n, d)`, `y: (..., m, d)`. Raises `InputError` if unlike."""
 
     @abstractmethod
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `c(x_i, y_i)`, `(n,)`, for `x, y: (n, *event)`. Raises `InputError` for unlike inputs."""
+        """Return `c(x_i, y_i)`, `(..., n)`, for `x, y: (..., n, d)`. Raises `InputError` for unlike inputs."""
+
+    def between_boxes(self, gap: Tensor) -> Tensor:
+        """Return a lower bound of the cost between points of two boxes with `gap: (..., d)` between them: `(...)`.
+
+        The gap is the distance along each coordinate, zero where the boxes overlap. Zero costs bound nothing.
+        """
+        return gap.new_zeros(gap.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -43,17 +50,24 @@ class SquaredEuclidean(Cost):
     """
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `|x_i - y_j|^2`: `(n, m)`, never negative."""
-        x, y = _flat(x, y)
-        centre = ((x.mean(0) + y.mean(0)) / 2).detach()
+        """Return `|x_i - y_j|^2`: `(..., n, m)`, never negative."""
+        _check(x, y)
+        centre = ((x.mean(-2, keepdim=True) + y.mean(-2, keepdim=True)) / 2).detach()
         x, y = x - centre, y - centre
-        squares = torch.addmm(y.square().sum(1), x, y.T, alpha=-2)
-        return (squares + x.square().sum(1, keepdim=True)).clamp(min=0)
+        # |x|^2 - 2 x.y rides on the matrix product as one more coordinate: fewer passes over the result
+        left = torch.cat([x, x.square().sum(-1, keepdim=True)], -1)
+        right = torch.cat([-2 * y, torch.ones_like(y[..., :1])], -1)
+        squares = y.square().sum(-1).unsqueeze(-2)
+        return (torch.addmm(squares, left, right.T) if x.ndim == 2 else left @ right.mT + squares).clamp_(min=0)
 
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `|x_i - y_i|^2`: `(n,)`."""
-        x, y = _flat(x, y)
-        return (x - y).square().sum(1)
+        """Return `|x_i - y_i|^2`: `(..., n)`."""
+        _check(x, y)
+        return (x - y).square().sum(-1)
+
+    def between_boxes(self, gap: Tensor) -> Tensor:
+        """Return `|gap|^2`: `(...)`."""
+        return gap.square().sum(-1)
 
 
 @dataclass(frozen=True)
@@ -74,21 +88,24 @@ class PNorm(Cost):
             raise InputError(f"PNorm needs a positive finite power, got {self.power}")
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `|x_i - y_j|_p ^ power`: `(n, m)`."""
-        x, y = _flat(x, y)
+        """Return `|x_i - y_j|_p ^ power`: `(..., n, m)`."""
+        _check(x, y)
         distance = torch.cdist(x, y, p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
         return distance if self.power == 1 else distance.pow(self.power)
 
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `|x_i - y_i|_p ^ power`: `(n,)`."""
-        x, y = _flat(x, y)
-        distance = torch.linalg.vector_norm(x - y, ord=self.p, dim=1)
+        """Return `|x_i - y_i|_p ^ power`: `(..., n)`."""
+        _check(x, y)
+        return self.between_boxes(x - y)
+
+    def between_boxes(self, gap: Tensor) -> Tensor:
+        """Return `|gap|_p ^ power`: `(...)`."""
+        distance = torch.linalg.vector_norm(gap, ord=self.p, dim=-1)
         return distance if self.power == 1 else distance.pow(self.power)
 
 
-def _flat(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Flatten the events of both, after checking that they can be compared."""
-    check_same_event("x", x.shape[1:], "y", y.shape[1:])
+def _check(x: Tensor, y: Tensor) -> None:
+    """Refuse points that cannot be compared."""
+    check_same_event("x", x.shape[-1:], "y", y.shape[-1:])
     if x.dtype != y.dtype or x.device != y.device:
         raise InputError(f"x is {x.dtype} on {x.device} but y is {y.dtype} on {y.device}: both must agree")
-    return x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.errors import InputError
-from pushforward.metrics._pairs import flat_pair, normal, subsample
+from pushforward.metrics._pairs import flat_pair, subsample
 from pushforward.metrics.metric import Metric
 from pushforward.ot import solve
+from pushforward.ot.sliced import sliced_wasserstein
 
 __all__ = ["SlicedWasserstein2", "Wasserstein2", "sliced_wasserstein2", "wasserstein2"]
 
@@ -59,22 +60,7 @@ def sliced_wasserstein2(
     if projections < 1:
         raise InputError(f"projections must be at least 1, got {projections}")
     x, y = flat_pair(x, y)
-    directions = normal(x.shape[1], projections, like=x, generator=generator)
-    directions = directions / directions.norm(dim=0)
-    return _quantile_cost((x @ directions).sort(dim=0).values, (y @ directions).sort(dim=0).values).mean().sqrt()
-
-
-def _quantile_cost(x: Tensor, y: Tensor) -> Tensor:
-    """Squared W2 of each column of sorted `x: (n, k)` and `y: (m, k)`: the integral of the squared difference of
-    their quantiles.
-    """
-    n, m = x.shape[0], y.shape[0]
-    # Both quantile functions are constant between the levels i/n and j/m; in units of 1/(n m) the levels are whole
-    # numbers.
-    steps = [torch.arange(0, n * m, m, device=x.device), torch.arange(0, n * m, n, device=x.device)]
-    levels = torch.cat(steps).unique()
-    widths = torch.diff(levels, append=levels.new_tensor([n * m])).to(x.dtype) / (n * m)
-    return widths @ (x[levels // m] - y[levels // n]).square()
+    return sliced_wasserstein(x, y, directions=projections, generator=generator).sqrt()
 
 
 @dataclass(frozen=True)

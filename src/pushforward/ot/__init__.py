@@ -1,9 +1,40 @@
 """Discrete optimal transport: one function, `solve`, and the plan that it returns."""
 
-from pushforward.ot.entropic_plan import EntropicPlan
+from pushforward.ot.barycenter import Barycenter, bures_barycenter, free_barycenter
+from pushforward.ot.batch_plan import BatchPlan
+from pushforward.ot.divergence import sinkhorn_divergence
+from pushforward.ot.entropic.plan import EntropicPlan
+from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.fixed_barycenter import fixed_barycenter
+from pushforward.ot.gromov import GromovPlan, SquaredDistances, gromov_wasserstein
+from pushforward.ot.linearized import LinearizedOT, pooled_reference
+from pushforward.ot.marginals import KL, AtMost, Exact
 from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Problem
+from pushforward.ot.regularization import KSparse, Quadratic, Relative
 from pushforward.ot.solve import solve
-from pushforward.ot.sparse_plan import SparsePlan
 
-__all__ = ["EntropicPlan", "Plan", "Problem", "SparsePlan", "solve"]
+__all__ = [
+    "KL",
+    "AtMost",
+    "Barycenter",
+    "BatchPlan",
+    "EntropicPlan",
+    "Exact",
+    "GromovPlan",
+    "KSparse",
+    "LinearizedOT",
+    "Plan",
+    "Problem",
+    "Quadratic",
+    "Relative",
+    "SparsePlan",
+    "SquaredDistances",
+    "bures_barycenter",
+    "fixed_barycenter",
+    "free_barycenter",
+    "gromov_wasserstein",
+    "pooled_reference",
+    "sinkhorn_divergence",
+    "solve",
+]

@@ -2,112 +2,184 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.errors import InputError, nearest
 from pushforward.geometry import Cost, SquaredEuclidean
-from pushforward.ot.assignment import approximate_assignment, exact_assignment
-from pushforward.ot.entropic import sinkhorn
-from pushforward.ot.linear_program import linear_program
+from pushforward.ot.batch_plan import BatchPlan
+from pushforward.ot.entropic.solver import entropic
+from pushforward.ot.exact.assignment import approximate_assignment, exact_assignment
+from pushforward.ot.exact.linear_program import linear_program
+from pushforward.ot.exact.partial import partial
+from pushforward.ot.marginals import KL, Exact, Marginal
 from pushforward.ot.plan import Plan
-from pushforward.ot.problem import Problem, pose
+from pushforward.ot.problem import Array, Problem, pose
+from pushforward.ot.regularization import Regularization, Relative
+from pushforward.ot.regularized.solve import regularized_transport
 
 __all__ = ["Method", "solve"]
 
-Method: TypeAlias = Literal["auto", "assignment", "approximate", "exact", "sinkhorn"]
-"""Solvers of `solve`; `auto` picks among the exact ones, or `sinkhorn` where `epsilon` is given."""
+Method: TypeAlias = Literal["auto", "assignment", "approximate", "exact", "sinkhorn", "newton"]
+"""Solvers of `solve`; `auto` picks one by what is asked for, by size and by dimension."""
 
-_METHODS = ("auto", "assignment", "approximate", "exact", "sinkhorn")
+_EXACT = ("assignment", "approximate", "exact")
+_ENTROPIC = ("sinkhorn", "newton")
+_METHODS = ("auto", *_EXACT, *_ENTROPIC)
 
 
-@torch.no_grad()
 def solve(
-    x: Tensor | np.ndarray | list | None = None,
-    y: Tensor | np.ndarray | list | None = None,
-    a: Tensor | np.ndarray | list | None = None,
-    b: Tensor | np.ndarray | list | None = None,
+    x: Array | None = None,
+    y: Array | None = None,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     cost: Cost | Tensor = SquaredEuclidean(),
-    epsilon: float | None = None,
+    epsilon: float | Relative | None = None,
+    regularization: Regularization | None = None,
+    marginals: Marginal | tuple[Marginal, Marginal] = Exact(),
+    mass: float | None = None,
     method: Method = "auto",
     tolerance: float | None = None,
     max_iterations: int | None = None,
+    init: Tensor | None = None,
 ) -> Plan:
-    """Find the cheapest way to move the weights `a: (n,)` at `x: (n, *event)` onto `b: (m,)` at `y: (m, *event)`.
+    """Find the cheapest way to move the weights `a: (n,)` at `x: (n, d)` onto `b: (m,)` at `y: (m, d)`.
 
         minimise <P, C> + epsilon KL(P | a b^T)   over   P >= 0,  P 1 = a,  P^T 1 = b
 
-    Weights are uniform and `y` is `x` unless given; `cost` may be the matrix C itself, `(n, m)`. Methods:
+    Weights are uniform and `y` is `x` unless given; `cost` may be the matrix C itself, `(n, m)`. A leading axis counts
+    independent problems: `x: (B, n, d)`, or a cost `(B, n, m)`. What is minimised, and over what:
 
-    - `assignment`: the optimal permutation (equal sizes, uniform weights);
-    - `approximate`: a nearly optimal permutation, sooner (the same problems);
-    - `exact`: the optimal plan for any weights, a linear program; `tolerance` bounds the violation of the dual,
-      relative to the cost's spread;
-    - `sinkhorn`: the entropic plan for `epsilon > 0`; `tolerance` bounds the L1 error of the marginals (by default
-      1e-6, and 1e-4 in float32).
+    - nothing else given: the exact plan. `method="assignment"` is the optimal permutation (equal sizes, uniform
+      weights), `"approximate"` a nearly optimal one, sooner; `"exact"` takes any weights, a linear program.
+    - `epsilon`, in units of the cost, or `Relative(0.05, "mean")`: the entropic plan. `"sinkhorn"` sweeps; `"newton"`
+      takes sparse Newton steps on a truncated kernel, fast where epsilon is small. `init: (m,)` is a column potential
+      to start from.
+    - `regularization=Quadratic(gamma)` adds `gamma / 2 sum P^2` instead: few entries; `KSparse(k, gamma)` allows at
+      most k sources for each target.
+    - `marginals` says how far the sums may stray from the weights, for both sides or as a pair (source, target):
+      `Exact()`; `KL(rho)`, with epsilon (unbalanced transport); `AtMost()` together with the `mass` to move (partial
+      transport, exact or entropic).
 
-    Nothing is differentiable, and the cost matrix is held in memory. Raises `InputError` for bad input and for
-    options without effect; warns with `ConvergenceWarning` where the tolerance was not reached.
+    `method="auto"` chooses by what is asked, size and density; `plan.method` tells. `tolerance` bounds the L1 error of
+    the marginals (by default 1e-6, and 1e-4 for float32), for `"exact"` the violation of the dual relative to the
+    cost's spread. Entropic plans differentiate: `plan.objective` by the envelope theorem, everything else implicitly.
+
+    Raises `InputError` for bad input and for options without effect; warns with `ConvergenceWarning` where the
+    tolerance was not reached.
 
     >>> plan = solve(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.5], [0.5]]))
     >>> plan.value, plan.permutation
     (tensor(0.2500), tensor([1, 0]))
     """
-    _check_options(method, epsilon, tolerance, max_iterations)
-    problem = pose(x, y, a, b, cost)
-    name = _choose(problem, method, epsilon)
-    if name in ("assignment", "approximate"):
-        _check_assignment(problem, name, tolerance, max_iterations)
-        return exact_assignment(problem) if name == "assignment" else approximate_assignment(problem)
-    if name == "exact":
-        return linear_program(
-            problem, 1e-9 if tolerance is None else tolerance, 100 if max_iterations is None else max_iterations
-        )
-    default = 1e-4 if problem.a.dtype == torch.float32 else 1e-6
-    assert epsilon is not None  # checked above; narrows the type
-    return sinkhorn(
-        problem,
-        epsilon,
-        default if tolerance is None else tolerance,
-        10_000 if max_iterations is None else max_iterations,
-    )
+    asked = _Asked(epsilon, regularization, method, tolerance, max_iterations, init)
+    asked.check()
+    rules = marginals if isinstance(marginals, tuple) else (marginals, marginals)
+    problem = pose(x, y, a, b, cost, rules, mass)
+    with torch.no_grad():
+        return _solve(problem, asked)
 
 
-def _check_options(method: str, epsilon: float | None, tolerance: float | None, max_iterations: int | None) -> None:
-    if method not in _METHODS:
-        raise InputError(f"solve has no method {method!r}{nearest(method, _METHODS)}")
-    if epsilon is not None and not 0 < epsilon < float("inf"):
-        raise InputError(f"epsilon must be positive and finite, got {epsilon}: leave it out for an exact plan")
-    if method == "sinkhorn" and epsilon is None:
-        raise InputError("method='sinkhorn' needs epsilon, in units of the cost")
-    if method not in ("auto", "sinkhorn") and epsilon is not None:
-        raise InputError(f"epsilon has no effect with method={method!r}: leave it out, or use method='sinkhorn'")
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise InputError(f"tolerance must lie between 0 and 1, got {tolerance}")
-    if max_iterations is not None and max_iterations < 1:
-        raise InputError(f"max_iterations must be at least 1, got {max_iterations}")
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked of the solver, checked as far as it can be without the problem."""
+
+    epsilon: float | Relative | None
+    regularization: Regularization | None
+    method: Method
+    tolerance: float | None
+    max_iterations: int | None
+    init: Tensor | None
+
+    def check(self) -> None:
+        """Raise `InputError` for options that are impossible or have no effect."""
+        if self.method not in _METHODS:
+            raise InputError(f"solve has no method {self.method!r}{nearest(self.method, _METHODS)}")
+        if isinstance(self.epsilon, float | int) and not 0 < self.epsilon < math.inf:
+            raise InputError(f"epsilon must be positive and finite, got {self.epsilon}: leave it out for an exact plan")
+        if self.method in _ENTROPIC and self.epsilon is None:
+            raise InputError(f"method={self.method!r} needs epsilon, in units of the cost")
+        if self.method not in ("auto", *_ENTROPIC) and self.epsilon is not None:
+            raise InputError(
+                f"epsilon has no effect with method={self.method!r}: leave it out, or use method='sinkhorn'"
+            )
+        if self.regularization is not None and (self.epsilon is not None or self.method != "auto"):
+            raise InputError("regularization chooses its own solver: leave out epsilon and method")
+        if self.init is not None and self.epsilon is None:
+            raise InputError("init starts an entropic solver: give epsilon, or leave it out")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance must lie between 0 and 1, got {self.tolerance}")
+        if self.max_iterations is not None and self.max_iterations < 1:
+            raise InputError(f"max_iterations must be at least 1, got {self.max_iterations}")
 
 
-def _choose(problem: Problem, method: str, epsilon: float | None) -> str:
-    if method != "auto":
-        return method
-    if epsilon is not None:
-        return "sinkhorn"
-    return "assignment" if problem.is_assignment else "exact"
+def _solve(problem: Problem, asked: _Asked) -> Plan:
+    if asked.epsilon is not None:
+        return _entropic(problem, asked)
+    if problem.batch:
+        return BatchPlan(problem, [_solve(problem.single(k), asked) for k in range(problem.batch[0])])
+    if any(isinstance(rule, KL) for rule in problem.marginals):
+        raise InputError("marginals=KL(...) needs epsilon, in units of the cost")
+    return _unregularized(problem.detached(), asked) if asked.regularization is None else _regularized(problem, asked)
 
 
-def _check_assignment(problem: Problem, name: str, tolerance: float | None, max_iterations: int | None) -> None:
+def _unregularized(problem: Problem, asked: _Asked) -> Plan:
+    """Return a plan of least cost, or nearly so: a vertex of the polytope."""
+    if problem.mass is not None:
+        return partial(problem)
+    if asked.method in ("assignment", "approximate") or (asked.method == "auto" and problem.is_assignment):
+        _check_assignment(problem, asked)
+        return exact_assignment(problem) if asked.method != "approximate" else approximate_assignment(problem)
+    tolerance, limit = asked.tolerance or 1e-9, asked.max_iterations or 100
+    return linear_program(problem, tolerance, limit)
+
+
+def _regularized(problem: Problem, asked: _Asked) -> Plan:
+    assert asked.regularization is not None  # checked by the caller; narrows the type
+    tolerance, limit = asked.tolerance or _tolerance(problem), asked.max_iterations or 2000
+    return regularized_transport(problem.detached(), asked.regularization, tolerance, limit)
+
+
+def _tolerance(problem: Problem) -> float:
+    return 1e-4 if problem.a.dtype == torch.float32 else 1e-6
+
+
+def _entropic(problem: Problem, asked: _Asked) -> Plan:
+    epsilon = _resolve(asked.epsilon, problem)
+    tolerance = asked.tolerance or _tolerance(problem)
+    iteration = asked.method if asked.method == "sinkhorn" or asked.method == "newton" else "auto"
+    return entropic(problem, epsilon, tolerance, asked.max_iterations or 10_000, iteration, asked.init)
+
+
+def _resolve(epsilon: float | Relative | None, problem: Problem) -> float:
+    """Return epsilon in units of the cost."""
+    assert epsilon is not None  # checked by the caller; narrows the type
+    if not isinstance(epsilon, Relative):
+        return float(epsilon)
+    blocks = [problem.rows(rows).double() for rows in problem.slices()]
+    if epsilon.of == "max":
+        return epsilon.factor * max(float(block.max()) for block in blocks)
+    size = math.prod(problem.batch) * math.prod(problem.shape)
+    mean = sum(float(block.sum()) for block in blocks) / size
+    if epsilon.of == "mean":
+        return epsilon.factor * mean
+    return epsilon.factor * math.sqrt(sum(float((block - mean).square().sum()) for block in blocks) / size)
+
+
+def _check_assignment(problem: Problem, asked: _Asked) -> None:
+    name = "assignment" if asked.method == "auto" else asked.method
     n, m = problem.shape
     if not problem.is_assignment:
         what = "unequal weights" if n == m else f"{n} and {m} points"
         raise InputError(
             f"method={name!r} needs as many points on either side, of equal weight, got {what}: use method='exact'"
         )
-    if tolerance is not None or max_iterations is not None:
+    if asked.tolerance is not None or asked.max_iterations is not None:
         raise InputError(
             f"tolerance and max_iterations have no effect on an assignment (method={name!r}): leave them out"
         )

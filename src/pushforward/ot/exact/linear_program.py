@@ -12,9 +12,11 @@ from scipy.sparse import coo_array
 from torch import Tensor
 
 from pushforward.errors import ConvergenceWarning
-from pushforward.ot._scaling import anneal, ladder, residual
+from pushforward.ot.exact.candidates import part
+from pushforward.ot.exact.certificate import held
+from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.exact.pricing import quick_prices
 from pushforward.ot.problem import Problem
-from pushforward.ot.sparse_plan import SparsePlan
 
 __all__ = ["linear_program"]
 
@@ -33,11 +35,11 @@ def linear_program(problem: Problem, tolerance: float, max_rounds: int) -> Spars
     Warns with `ConvergenceWarning` when `max_rounds` rounds did not suffice.
     """
     rows, columns = problem.a.nonzero()[:, 0], problem.b.nonzero()[:, 0]
-    a, b = problem.a[rows].double(), problem.b[columns].double()
-    cost = problem.dense()[rows][:, columns].double()
+    massive = part(held(problem), rows, columns)
+    a, b, cost = massive.a.double(), massive.b.double(), massive.dense().double()
     a, b = a / a.sum(), b / b.sum()
-    start, spread = _prices(cost, a, b)
-    spread = spread or 1.0
+    start = quick_prices(massive)
+    spread = float((cost - start).std(correction=0)) or 1.0
     reduced = ((cost - start) / spread).cpu().numpy()
     reduced -= reduced.min(1, keepdims=True)
     master = _Master(reduced, a.cpu().numpy(), b.cpu().numpy())
@@ -90,15 +92,6 @@ class _Master:
         self.mass = np.maximum(found.x, 0) / size
         dual = np.append(found.eqlin.marginals, 0.0)
         return dual[:n], dual[n:]
-
-
-def _prices(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, float]:
-    """Return a nearly optimal column potential, and the spread of the cost."""
-    g, spread = residual(cost)
-    if spread == 0:
-        return g, spread
-    quick = anneal(cost.float(), a.float(), b.float(), g.float(), ladder(0.5 * spread, 0.002 * spread, 5), 4).double()
-    return torch.where(quick.isfinite(), quick, g), spread
 
 
 def _cheapest(cost: NDArray[np.float64], below: float) -> NDArray[np.int64]:

@@ -1,0 +1,143 @@
+"""Entropic optimal transport: which iteration, in which precision, on which kernel."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import ConvergenceWarning, InputError
+from pushforward.ot.entropic.blocks import Walk
+from pushforward.ot.entropic.certify import certify
+from pushforward.ot.entropic.fused import transform_of_points
+from pushforward.ot.entropic.loop import State, iterate
+from pushforward.ot.entropic.multiscale import MOST, descend, quick_potential
+from pushforward.ot.entropic.plan import EntropicPlan
+from pushforward.ot.entropic.transform import DENSE, DenseTransform, SoftTransform
+from pushforward.ot.problem import Problem
+
+__all__ = ["Iteration", "entropic"]
+
+FEW = 300
+"""Sweeps after which `auto` turns to Newton's method, whose steps do not mind weakly connected points."""
+
+Iteration: TypeAlias = Literal["auto", "sinkhorn", "newton"]
+
+SINGLE = 3e-6
+"""Marginal error down to which a kernel in single precision is good enough (potentials are always in double)."""
+
+
+def entropic(
+    problem: Problem, epsilon: float, tolerance: float, max_iterations: int, iteration: Iteration, init: Tensor | None
+) -> EntropicPlan:
+    """Minimise `<P, C> + epsilon KL(P | a b^T)` under the problem's marginal rules.
+
+    - `sinkhorn`: over-relaxed sweeps until the L1 error of the marginals is within `tolerance`, on a kernel matrix
+      (with absorbed potentials), or streamed from the points where there is no room for one.
+    - `newton`: a ladder of regularisations, truncated kernels, sparse Newton steps; balanced single problems only.
+    - `auto`: `newton` where the kernel is sparse enough for it to pay, else `sinkhorn`; `newton` again where a few
+      hundred sweeps do not suffice.
+
+    Potentials are in double precision throughout. `init: (..., m)` is a column potential to start from; without it, a
+    quick ladder makes one, which `iterations` counts and `max_iterations` does not limit. Balanced plans are certified
+    by a pass over all costs. Warns with `ConvergenceWarning`, with the figures, when `max_iterations` did not suffice.
+    """
+    inner = problem.detached().to(torch.float64)
+    start = None if init is None else init.detach().double()
+    newton_applies = inner.balanced and not inner.batch
+    if iteration == "newton" and not newton_applies:
+        raise InputError("method='newton' solves one balanced problem: use method='sinkhorn' for batches and marginals")
+    if not newton_applies:
+        return _plan(
+            problem, "sinkhorn", epsilon, _sinkhorn(inner, epsilon, tolerance, max_iterations, start), tolerance
+        )
+    part, keep_a, keep_b = _with_mass(inner)
+    start = None if start is None else start[keep_b]
+    state = None
+    if iteration != "sinkhorn":
+        state = descend(part, epsilon, tolerance, max_iterations, start, at_any_price=iteration == "newton")
+    name = "sinkhorn" if state is None else "newton"
+    if state is None:
+        patient = iteration == "sinkhorn" or math.prod(part.shape) > MOST
+        state = _sinkhorn(part, epsilon, tolerance, max_iterations if patient else min(FEW, max_iterations), start)
+        if not patient and state.error > tolerance and max_iterations > FEW:
+            further = descend(part, epsilon, tolerance, max_iterations, state.g, at_any_price=True)
+            assert further is not None  # no density is too much
+            name, state = "newton", further.after(state)
+    return _plan(problem, name, epsilon, _extend(inner, state, keep_a, keep_b, epsilon), tolerance)
+
+
+def _sinkhorn(problem: Problem, epsilon: float, tolerance: float, limit: int, g: Tensor | None) -> State:
+    """Sweep in single precision as far as that carries, then in double; certify balanced plans."""
+    done = _start(problem, epsilon) if g is None else State(torch.zeros_like(problem.a), g)
+    if not problem.balanced:
+        transform = transform_of(problem, epsilon, torch.float64)
+        return iterate(transform, problem, done.g, tolerance=tolerance, max_iterations=limit)
+    limit += done.iterations
+    for dtype, enough in ((torch.float32, max(tolerance / 2, SINGLE)), (torch.float64, tolerance / 2)):
+        transform, left = transform_of(problem, epsilon, dtype), limit - done.iterations
+        done = iterate(transform, problem, done.g, tolerance=enough, max_iterations=left).after(done)
+        if enough > tolerance:
+            continue
+        f, error = certify(Walk(problem), done.f, done.g, epsilon)
+        done = replace(done, f=f, error=error)
+        if error <= tolerance:
+            break
+    return done
+
+
+def transform_of(problem: Problem, epsilon: float, dtype: torch.dtype) -> SoftTransform:
+    """Return the quickest transform: by a kernel matrix where there is room for one, else straight from the points."""
+    n, m = problem.shape
+    if math.prod(problem.batch) * n * m <= DENSE:
+        return DenseTransform(problem, epsilon, dtype)
+    return transform_of_points(problem, epsilon, dtype)
+
+
+def _start(problem: Problem, epsilon: float) -> State:
+    """Return potentials to start from: those of a quick ladder for balanced problems, else zero."""
+    if problem.balanced:
+        return quick_potential(problem, epsilon)[0]
+    return State(torch.zeros_like(problem.a), torch.zeros_like(problem.b))
+
+
+def _with_mass(problem: Problem) -> tuple[Problem, Tensor, Tensor]:
+    """Return the problem of the points that have mass, and the masks that choose them."""
+    keep_a, keep_b = problem.a > 0, problem.b > 0
+    if bool(keep_a.all()) and bool(keep_b.all()):
+        return problem, keep_a, keep_b
+    x = None if problem.x is None else problem.x[keep_a]
+    y = None if problem.y is None else problem.y[keep_b]
+    cost = problem.cost[keep_a][:, keep_b] if isinstance(problem.cost, Tensor) else problem.cost
+    return replace(problem, a=problem.a[keep_a], b=problem.b[keep_b], x=x, y=y, cost=cost), keep_a, keep_b
+
+
+def _extend(problem: Problem, state: State, keep_a: Tensor, keep_b: Tensor, epsilon: float) -> State:
+    """Give the points without mass their potentials too, the soft conjugates."""
+    if bool(keep_a.all()) and bool(keep_b.all()):
+        return state
+    g = torch.zeros_like(problem.b).masked_scatter(keep_b, state.g)
+    f, _ = certify(Walk(problem), torch.zeros_like(problem.a), g, epsilon)
+    return replace(state, f=f, g=torch.where(keep_b, g, DenseTransform(problem, epsilon).columns(f)))
+
+
+def _plan(problem: Problem, method: str, epsilon: float, state: State, tolerance: float) -> EntropicPlan:
+    """Return the plan of a state, its potentials centred where the constant between them is free."""
+    f, g = state.f, state.g
+    if problem.balanced:
+        a, b = problem.a.detach(), problem.b.detach()
+        shift = ((a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)) / 2
+        f, g = f - shift, g + shift
+    converged = state.error <= tolerance
+    if not converged:
+        warnings.warn(
+            f"{method} stopped after {state.iterations} iterations with a marginal error of {state.error:.2e}, "
+            f"wanted {tolerance:.2e}: raise max_iterations, epsilon (now {epsilon:g}) or tolerance",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return EntropicPlan(problem, method, state.iterations, converged, epsilon, f, g, state.history)

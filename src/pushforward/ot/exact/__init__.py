@@ -1,0 +1,1 @@
+"""Exact transport: assignments, linear programs, one dimension; plans with few entries."""

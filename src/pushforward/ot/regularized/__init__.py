@@ -1,0 +1,1 @@
+"""Quadratic and cardinality penalties: plans with few entries by smooth duals."""

@@ -1,0 +1,259 @@
+"""Quadratic and k-sparse plans against closed forms, their optimality conditions, brute force and POT."""
+
+import warnings
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+import ot as pot
+from pushforward.errors import ConvergenceWarning, InputError
+from pushforward.ot.marginals import KL, Exact
+from pushforward.ot.problem import pose
+from pushforward.ot.regularization import KSparse, Quadratic
+from pushforward.ot.regularized.repair import repair
+from pushforward.ot.regularized.solve import regularized_transport
+
+pytestmark = pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`:DeprecationWarning")  # POT asks for it
+
+
+def cloud(n, d, seed):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def weights(n, seed):
+    return torch.from_numpy(np.random.default_rng(seed).dirichlet(5 * np.ones(n)))
+
+
+def noisy_line(seed, n=20):
+    """The spec's small problem: costs of sorted points on a line, with noise; Dirichlet weights."""
+    rng = np.random.default_rng(seed)
+    x, y = np.sort(rng.normal(size=n)), np.sort(rng.normal(size=n))
+    cost = torch.from_numpy((x[:, None] - y + 0.3 * rng.normal(size=(n, n))) ** 2)
+    return cost, torch.from_numpy(rng.dirichlet(5 * np.ones(n))), torch.from_numpy(rng.dirichlet(5 * np.ones(n)))
+
+
+def transport(penalty, cost, a=None, b=None, x=None, y=None, tolerance=1e-9, max_iterations=5000, quiet=False):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if quiet else "error")
+        return regularized_transport(pose(x, y, a, b, cost), penalty, tolerance, max_iterations)
+
+
+def optimal(plan):
+    """What makes a quadratic plan the only optimum: right sums, and P the gradient of the conjugate."""
+    scores = plan.f[:, None] + plan.g - plan.problem.dense()
+    torch.testing.assert_close(plan.to_dense(), scores.clamp(min=0) / plan.penalty.gamma, atol=1e-9, rtol=0)
+    assert plan.converged and plan.marginal_error < 1e-8 and abs(plan.duality_gap) < 1e-7
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0, 10.0])
+def test_two_by_two_has_a_closed_form(gamma):
+    """Staying costs nothing, crossing c = 1: half the mass stays at p = 1/4 + c / (2 gamma), at most all of it."""
+    plan = transport(Quadratic(gamma), torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64))
+    p = min(0.5, 0.25 + 0.5 / gamma)
+    expected = torch.tensor([[p, 0.5 - p], [0.5 - p, p]], dtype=torch.float64)
+    torch.testing.assert_close(plan.to_dense(), expected, atol=1e-12, rtol=0)
+    assert float(plan.objective) == pytest.approx(1 - 2 * p + gamma * (p * p + (0.5 - p) ** 2))
+
+
+def test_a_large_penalty_gives_the_flattest_plan():
+    """Without a cost the least sum of squares is `a_i / m + b_j / n - 1 / nm`, where that is not negative."""
+    n, m = 12, 9
+    a = (torch.full((n,), 1 / n, dtype=torch.float64) + weights(n, 0)) / 2
+    b = (torch.full((m,), 1 / m, dtype=torch.float64) + weights(m, 1)) / 2
+    plan = transport(Quadratic(1e9), torch.rand(n, m, dtype=torch.float64), a, b)
+    flat = a[:, None] / m + b / n - 1 / (n * m)
+    assert (flat > 0).all()
+    torch.testing.assert_close(plan.to_dense(), flat, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("n, m, d, relative", [(40, 30, 2, 1.0), (30, 60, 3, 0.01), (50, 50, 1, 0.001), (1, 7, 2, 1.0)])
+def test_quadratic_plans_are_optimal(n, m, d, relative):
+    x, y = cloud(n, d, 0), cloud(m, d, 1) + 1
+    cost = torch.cdist(x, y).square()
+    optimal(transport(Quadratic(relative * float(cost.mean()) * n), cost, weights(n, 2), weights(m, 3)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 8), st.floats(0.01, 100), st.integers(0, 10**6))
+def test_small_and_degenerate_problems_are_optimal(n, m, gamma, seed):
+    """Integers everywhere: ties, zero costs, constant costs."""
+    rng = np.random.default_rng(seed)
+    cost = torch.from_numpy(rng.integers(0, 3, (n, m)).astype(float))
+    a, b = (torch.from_numpy(rng.integers(1, 4, k) / 1.0) for k in (n, m))
+    optimal(transport(Quadratic(gamma), cost, a / a.sum(), b / b.sum(), tolerance=1e-8))
+
+
+def test_quadratic_plan_is_pots_but_closer():
+    cost, a, b = noisy_line(0)
+    plan = transport(Quadratic(0.5), cost, a, b)
+    for solve in (pot.smooth.smooth_ot_dual, pot.smooth.smooth_ot_semi_dual):
+        theirs = torch.from_numpy(solve(a.numpy(), b.numpy(), cost.numpy(), 0.5, stopThr=1e-13, numItermax=5000))
+        torch.testing.assert_close(plan.to_dense(), theirs, atol=1e-5, rtol=0)
+        assert plan.marginal_error < float((theirs.sum(1) - a).abs().sum())
+
+
+def test_a_small_penalty_gives_the_exact_cost_from_above():
+    cost, a, b = noisy_line(1)
+    exact = pot.emd2(a.numpy(), b.numpy(), cost.numpy())
+    costs = [float(transport(Quadratic(gamma), cost, a, b).value) for gamma in (10.0, 1.0, 0.1, 1e-3)]
+    assert all(left >= right - 1e-9 for left, right in pairwise(costs))
+    assert costs[-1] >= exact - 1e-9 and costs[-1] == pytest.approx(exact, abs=1e-6)
+
+
+def test_the_slope_of_the_optimum_in_the_costs_is_the_plan():
+    cost, a, b = noisy_line(2, 6)
+    plan, step = transport(Quadratic(0.5), cost, a, b), 1e-5
+    for i, j in [(0, 0), (2, 1), (3, 4)]:
+        bump = torch.zeros_like(cost)
+        bump[i, j] = step
+        up, down = (float(transport(Quadratic(0.5), cost + s * bump, a, b).dual_value) for s in (1, -1))
+        assert (up - down) / (2 * step) == pytest.approx(float(plan.to_dense()[i, j]), abs=1e-5)
+
+
+@pytest.mark.parametrize("dual", ["semi", "full"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_at_most_k_sources_for_each_target(seed, dual):
+    """Counts always; the dual value falls as k grows, from above the exact cost down to the quadratic optimum."""
+    cost, a, b = noisy_line(seed)
+    free = transport(Quadratic(0.1), cost, a, b)
+    exact = pot.emd2(a.numpy(), b.numpy(), cost.numpy())
+    values = []
+    for k in (1, 2, 3, 5, 10, 20):
+        plan = transport(KSparse(k, 0.1, dual), cost, a, b, quiet=True)
+        assert int((plan.to_dense() > 0).sum(0).max()) <= k
+        if dual == "semi":
+            torch.testing.assert_close(plan.to_dense().sum(0), b, atol=1e-12, rtol=0)
+        assert plan.row_residual < {1: 0.8, 2: 0.3, 3: 0.12}.get(k, 1e-8)
+        values.append(plan.dual_value)
+        if k >= 5:
+            torch.testing.assert_close(plan.to_dense(), free.to_dense(), atol=1e-6, rtol=0)
+            assert plan.converged and plan.dual_value == pytest.approx(float(free.objective), abs=1e-9)
+    assert values[-1] >= exact and all(p >= q - 1e-6 for p, q in pairwise(values))
+
+
+def test_k_sparse_dual_is_above_pots():
+    """Both climb the same concave function, theirs from zero: whoever is higher is nearer."""
+    cost, a, b = noisy_line(0)
+    for k in (1, 2, 3, 5):
+        ours = transport(KSparse(k, 0.1), cost, a, b, quiet=True).dual_value
+        _, log = pot.smooth.smooth_ot_semi_dual(
+            a.numpy(), b.numpy(), cost.numpy(), 0.1, "sparsity_constrained", k, stopThr=1e-9, log=True
+        )  # fmt: skip
+        assert ours >= -float(log["res"].fun) - 1e-10
+
+
+def test_one_source_for_each_target_is_nearly_the_exact_dual():
+    """With k = 1 the semi-dual is the exact one plus `gamma / 2 sum b^2`."""
+    for seed in (0, 1):
+        cost, a, b = noisy_line(seed)
+        plan = transport(KSparse(1, 0.1), cost, a, b, quiet=True)
+        bound = pot.emd2(a.numpy(), b.numpy(), cost.numpy()) + 0.05 * float(b.square().sum())
+        assert plan.dual_value == pytest.approx(bound, rel=1e-3) and plan.dual_value <= bound + 1e-9
+        torch.testing.assert_close(plan.mass.sort().values, b.sort().values)
+
+
+def primal_by_brute_force(cost, a, b, gamma, k, weight=1e4):
+    """Minimise over every choice of k sources for every column: a non-negative least-squares problem each."""
+    n, m = cost.shape
+    best, sums = np.inf, np.concatenate([a.numpy(), b.numpy()])
+    for supports in product(combinations(range(n), k), repeat=m):
+        i, j, each = np.concatenate(supports), np.repeat(np.arange(m), k), np.arange(m * k)
+        c, A = cost.numpy()[i, j], np.zeros((n + m, m * k))
+        A[i, each] = A[n + j, each] = 1
+        p, _ = nnls(np.vstack([weight * A, np.sqrt(gamma) * np.eye(m * k)]), np.append(weight * sums, -c / gamma**0.5))
+        if np.abs(A @ p - sums).max() < 1e-6:
+            best = min(best, c @ p + gamma / 2 * p @ p)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tiny_problems_against_brute_force(seed):
+    """No feasible k-sparse plan is cheaper than the dual; a plan that meets its sums is the best there is."""
+    rng = np.random.default_rng(seed)
+    cost, a, b = torch.from_numpy(rng.random((3, 3))), weights(3, seed), weights(3, seed + 10)
+    best = primal_by_brute_force(cost, a, b, 1.0, 2)
+    plan = transport(KSparse(2, 1.0), cost, a, b, quiet=True)
+    assert plan.dual_value <= best + 1e-6
+    if plan.converged:
+        assert float(plan.objective) == pytest.approx(best, abs=1e-6)
+
+
+def test_repair_meets_the_sums_on_the_ties():
+    cost, a, b = noisy_line(0)
+    exact = pot.emd2(a.numpy(), b.numpy(), cost.numpy())
+    for k in (1, 2, 3):
+        plan = transport(KSparse(k, 0.1), cost, a, b, quiet=True)
+        whole = repair(plan)
+        assert plan.row_residual > 1e-3 and whole.marginal_error < 1e-12
+        assert len(whole.mass) <= 39 and exact - 1e-9 <= float(whole.value) <= exact + 0.02
+
+
+def test_points_without_mass_take_no_part():
+    x, y = cloud(20, 2, 0), cloud(15, 2, 1)
+    a, b = weights(20, 2), weights(15, 3)
+    a[:4], b[10:] = 0, 0
+    a, b = a / a.sum(), b / b.sum()
+    cost = torch.cdist(x, y).square()
+    for penalty in (Quadratic(5.0), KSparse(6, 5.0)):
+        plan, part = transport(penalty, cost, a, b), transport(penalty, cost[4:, :10], a[4:], b[:10])
+        torch.testing.assert_close(plan.to_dense()[4:, :10], part.to_dense(), atol=1e-10, rtol=0)
+        assert plan.to_dense()[:4].sum() == 0 and plan.to_dense()[:, 10:].sum() == 0
+        scores = plan.f[:, None] + plan.g - cost
+        assert scores[:4, :10].max() < 1e-12 and scores[:, 10:].max() < 1e-12
+
+
+def test_points_in_float32_are_solved_in_float64_and_returned_as_given():
+    x, y = cloud(30, 2, 0), cloud(20, 2, 1)
+    cost = torch.cdist(x, y).square()
+    plan = regularized_transport(pose(x.float(), y.float(), None, None, cost.float()), Quadratic(20.0), 1e-9, 1000)
+    assert plan.converged and plan.f.dtype == plan.mass.dtype == plan.value.dtype == torch.float32
+    torch.testing.assert_close(plan.to_dense().double(), transport(Quadratic(20.0), cost).to_dense(), atol=1e-6, rtol=0)
+
+
+def test_potentials_extend_to_new_points():
+    from pushforward.geometry import SquaredEuclidean
+
+    x, y = cloud(40, 2, 0), cloud(30, 2, 1) + 1
+    plan = transport(Quadratic(20.0), SquaredEuclidean(), x=x, y=y)
+    torch.testing.assert_close(plan.potential(x), plan.f, atol=1e-8, rtol=0)
+    torch.testing.assert_close(plan.potential(y, "target"), plan.g, atol=1e-8, rtol=0)
+    torch.testing.assert_close(plan.extended_map(x), plan.barycentric_map(), atol=1e-7, rtol=0)
+    z = cloud(5, 2, 2)
+    row = (plan.potential(z)[:, None] + plan.g - SquaredEuclidean().pairwise(z, y)).clamp(min=0) / 20
+    torch.testing.assert_close(row.sum(1), torch.full((5,), 1 / 40, dtype=torch.float64))
+    sparse = transport(KSparse(3, 20.0), SquaredEuclidean(), x=x, y=y, quiet=True)
+    torch.testing.assert_close(sparse.potential(y, "target"), sparse.g, atol=1e-8, rtol=0)
+    with pytest.raises(InputError, match="cannot be extended"):
+        transport(Quadratic(20.0), SquaredEuclidean().pairwise(x, y), x=x, y=y).potential(z)
+
+
+def test_draws_follow_the_plan():
+    cost, a, b = noisy_line(0, 6)
+    plan, generator = transport(Quadratic(1.0), cost, a, b), torch.Generator().manual_seed(0)
+    i, j = plan.sample_pairs(40_000, generator=generator)
+    found = torch.zeros(6, 6, dtype=torch.float64).index_put_((i, j), torch.ones(40_000).double(), accumulate=True)
+    assert (found / 40_000 - plan.to_dense()).abs().max() < 0.01
+    drawn = torch.stack([plan.sample_sources(generator=generator) for _ in range(500)])
+    assert (plan.to_dense()[drawn, torch.arange(6)] > 0).all()
+
+
+def test_what_cannot_be_met_is_said_with_figures():
+    cost, a, b = noisy_line(0)
+    with pytest.warns(ConvergenceWarning, match=r"quadratic plan stopped after .* wanted 1.00e-09: raise max_iter"):
+        plan = regularized_transport(pose(None, None, a, b, cost), Quadratic(0.1), 1e-9, 3)
+    assert not plan.converged
+    with pytest.warns(ConvergenceWarning, match=r"k-sparse plan .* wanted 1.00e-06: allow more non-zeros, or repair"):
+        plan = regularized_transport(pose(None, None, a, b, cost), KSparse(1, 0.1), 1e-6, 1000)
+    assert not plan.converged and plan.row_residual == pytest.approx(plan.marginal_error, abs=1e-9)
+
+
+@pytest.mark.parametrize("cost, marginals", [(torch.rand(3, 3), (KL(1.0), Exact())), (torch.rand(2, 3, 3), None)])
+def test_other_problems_are_refused(cost, marginals):
+    problem = pose(None, None, None, None, cost, *([marginals] if marginals else []))
+    with pytest.raises(InputError, match="exact marginals and one problem"):
+        regularized_transport(problem, Quadratic(1.0), 1e-6, 100)

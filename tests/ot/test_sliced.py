@@ -1,0 +1,112 @@
+"""Sliced transport against closed forms, POT and the one-dimensional cost."""
+
+import math
+
+import pytest
+import torch
+
+import ot as pot
+from pushforward.errors import InputError
+from pushforward.ot.exact.one_dimensional import wasserstein_1d
+from pushforward.ot.sliced import sliced_wasserstein
+
+F64 = torch.float64
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def clouds(n=20, m=31, d=3):
+    g = seeded(0)
+    x, y = torch.randn(n, d, generator=g, dtype=F64), 2 * torch.randn(m, d, generator=g, dtype=F64) + 1
+    a, b = torch.rand(n, generator=g, dtype=F64), torch.rand(m, generator=g, dtype=F64)
+    return x, y, a / a.sum(), b / b.sum()
+
+
+def test_translation_gives_its_square_over_the_dimension():
+    x, _, a, _ = clouds()
+    v = torch.tensor([1.0, -2.0, 2.0], dtype=F64)
+    for weights in (None, a):
+        sliced = sliced_wasserstein(x, x + v, weights, weights, directions=20_000, generator=seeded(1))
+        assert sliced.item() == pytest.approx(9 / 3, rel=0.02)
+
+
+def test_translation_is_steepest_along_itself():
+    x, v = clouds()[0], torch.tensor([1.0, -2.0, 2.0], dtype=F64)
+    best = sliced_wasserstein(x, x + v, directions=10, mode="max", generator=seeded(1))
+    assert 9 * (1 - 1e-3) <= best.item() <= 9 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_is_pots(p, weighted):
+    x, y, a, b = clouds()
+    theta = torch.randn(3, 64, generator=seeded(2), dtype=F64)
+    theta = theta / theta.norm(dim=0)
+    weights = (a, b) if weighted else (None, None)
+    theirs = pot.sliced_wasserstein_distance(x, y, *weights, n_projections=64, p=p, projections=theta)
+    ours = sliced_wasserstein(x, y, *weights, p=p, directions=64, generator=seeded(2))
+    assert ours.item() == pytest.approx(theirs.item() ** p, rel=1e-9)
+    costs = wasserstein_1d(x @ theta, y @ theta, *weights, p)
+    leaning = sliced_wasserstein(x, y, *weights, p=p, directions=64, mode="importance", generator=seeded(2))
+    assert leaning.item() == pytest.approx((costs.exp() * costs).sum().item() / costs.exp().sum().item(), rel=1e-12)
+
+
+def test_modes_are_ordered():
+    """Softmax weights grow with the cost, and the largest direction is only ever improved."""
+    x, y, a, b = clouds()
+    of = lambda mode: sliced_wasserstein(x, y, a, b, mode=mode, directions=32, generator=seeded(3)).item()  # noqa: E731
+    theta = torch.randn(3, 32, generator=seeded(3), dtype=F64)
+    largest = wasserstein_1d(x @ (theta / theta.norm(dim=0)), y @ (theta / theta.norm(dim=0)), a, b).max().item()
+    assert of("mean") < of("importance") < largest < of("max")
+
+
+def test_largest_direction_in_the_plane_is_a_searched_ones():
+    x, y, a, b = clouds(d=2)
+    angle = torch.linspace(0, math.pi, 5001, dtype=F64)
+    searched = wasserstein_1d(*(t @ torch.stack([angle.cos(), angle.sin()]) for t in (x, y)), a, b).max().item()
+    ours = sliced_wasserstein(x, y, a, b, mode="max", directions=16, generator=seeded(0)).item()
+    assert ours == pytest.approx(searched, rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["mean", "max", "importance"])
+@pytest.mark.parametrize("m", [5, 7])
+def test_gradients(mode, m):
+    x, y, _, b = clouds(5, m, 2)
+    weights = b if m == 7 else None
+    run = lambda x, y: sliced_wasserstein(x, y, b=weights, mode=mode, directions=8, generator=seeded(0))  # noqa: E731
+    if mode != "max":
+        assert torch.autograd.gradcheck(run, [x.requires_grad_(), y.requires_grad_()])
+        return
+    # the ascent stops short of the maximum: the direction held is where both are differentiated
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(run(x, y), x)
+    shift = torch.randn(x.shape, generator=seeded(1), dtype=F64)
+    with torch.no_grad():
+        numeric = (run(x + 1e-3 * shift, y) - run(x - 1e-3 * shift, y)) / 2e-3
+    assert (slope * shift).sum().item() == pytest.approx(numeric.item(), rel=2e-2)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    x, y, a, b = clouds()
+    whole = sliced_wasserstein(x, y, a, b, directions=40, generator=seeded(0))
+    monkeypatch.setattr("pushforward.ot.sliced.BLOCK", 7 * 51)
+    assert sliced_wasserstein(x, y, a, b, directions=40, generator=seeded(0)).item() == pytest.approx(whole.item())
+
+
+def test_equal_clouds_cost_nothing_in_any_mode():
+    x = clouds()[0].float()
+    for mode in ("mean", "max", "importance"):
+        cost = sliced_wasserstein(x, x.flip(0), mode=mode, generator=seeded(0))
+        assert cost.dtype == torch.float32 and cost.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_refusals():
+    x = torch.zeros(3, 2)
+    with pytest.raises(InputError, match="directions must be at least 1"):
+        sliced_wasserstein(x, x, directions=0)
+    with pytest.raises(InputError, match="mode must be"):
+        sliced_wasserstein(x, x, mode="least")
+    with pytest.raises(InputError, match=r"wanted points \(n, d\)"):
+        sliced_wasserstein(x[None], x[None])
