@@ -76,8 +76,7 @@ COMPILED = """
 
     for D, kernel, tensors, numbers, extra in (
         (3, conjugate_kernel, "x y shift bias out", "n m", {}),
-        (64, conjugate_kernel, "x y shift bias out", "n m", {}),
-        (3, product_kernel, "x y shift bias v out", "n m width", {"WIDTH": 16}),
+        (64, product_kernel, "x y shift bias v out", "n m width", {"WIDTH": 16}),
     ):
         sizes = {"D": D, "DIRECT": D <= DIRECT, "DEPTH": DEPTH, "ROWS": ROWS, "COLUMNS": COLUMNS, **extra}
         signature = {**dict.fromkeys(tensors.split(), "*fp32"), **dict.fromkeys(numbers.split(), "i32")}

@@ -70,22 +70,20 @@ def test_largest_direction_in_the_plane_is_a_searched_ones():
     assert ours == pytest.approx(searched, rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["mean", "max", "importance"])
+@pytest.mark.parametrize("mode", ["mean", "importance"])
 @pytest.mark.parametrize("m", [5, 7])
 def test_gradients(mode, m):
     x, y, _, b = clouds(5, m, 2)
     weights = b if m == 7 else None
     run = lambda x, y: sliced_wasserstein(x, y, b=weights, mode=mode, directions=8, generator=seeded(0))  # noqa: E731
-    if mode != "max":
-        assert torch.autograd.gradcheck(run, [x.requires_grad_(), y.requires_grad_()])
-        return
-    # the ascent stops short of the maximum: the direction held is where both are differentiated
-    x.requires_grad_()
-    (slope,) = torch.autograd.grad(run(x, y), x)
-    shift = torch.randn(x.shape, generator=seeded(1), dtype=F64)
-    with torch.no_grad():
-        numeric = (run(x + 1e-3 * shift, y) - run(x - 1e-3 * shift, y)) / 2e-3
-    assert (slope * shift).sum().item() == pytest.approx(numeric.item(), rel=2e-2)
+    assert torch.autograd.gradcheck(run, [x.requires_grad_(), y.requires_grad_()])
+
+
+def test_gradient_along_the_largest_direction():
+    """Far clouds: the maximum is then no kink, where couplings change, and its direction can be held."""
+    x, y, _, b = clouds(5, 7, 2)
+    run = lambda x: sliced_wasserstein(x, y + 10, b=b, mode="max", directions=8, generator=seeded(0))  # noqa: E731
+    assert torch.autograd.gradcheck(run, x.requires_grad_(), rtol=1e-4)
 
 
 def test_blocks_change_nothing(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor
 from pushforward.cli.arguments import Mark
 from pushforward.conditions import Column, decode
 from pushforward.errors import InputError, nearest
-from pushforward.maps import FlowTransport, load
+from pushforward.maps import Transport, load
 from pushforward.measures import Empirical, Gaussian, Measure, Samples, as_measure, write_samples
 from pushforward.measures.named import DIGITS, is_named
 from pushforward.measures.spec import parse_spec
@@ -27,6 +28,7 @@ __all__ = [
     "Output",
     "Rows",
     "Run",
+    "accepted",
     "in_batches",
     "open_run",
     "read_rows",
@@ -52,7 +54,7 @@ class Rows:
     names: tuple[str, ...] | None
 
 
-def open_run(run: str, device: Device = "auto") -> FlowTransport:
+def open_run(run: str, device: Device = "auto") -> Transport:
     """Load the transport of a run. Raises `InputError`, with the nearest run, when there is none."""
     path = Path(run)
     if not path.is_dir():
@@ -63,8 +65,17 @@ def open_run(run: str, device: Device = "auto") -> FlowTransport:
     return load(path, device="cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
 
 
+def accepted(method: Callable[..., Tensor], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given. Raises `InputError` for one that the transport's `method` does not take."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in inspect.signature(method).parameters:
+            raise InputError(f"--{name} has no effect on this transport: leave it out")
+    return given
+
+
 def read_rows(
-    transport: FlowTransport, text: str, condition: list[str] | None, *, rows: int | None = None, seed: int = 0
+    transport: Transport, text: str, condition: list[str] | None, *, rows: int | None = None, seed: int = 0
 ) -> Rows:
     """Read the rows of a file or draw them from a named measure, with a condition for each.
 
@@ -73,7 +84,7 @@ def read_rows(
     """
     if rows is not None and rows < 1:
         raise InputError(f"--rows must be at least 1, got {rows}")
-    schema = transport.field.schema
+    schema = transport.schema
     given = _given(condition or [], schema)
     columns = tuple(name for name in schema if name not in given)
     shape = Gaussian(torch.zeros(transport.event_shape))

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
+from pushforward.cli.data import (
+    Conditions,
+    Device,
+    Output,
+    Run,
+    accepted,
+    in_batches,
+    open_run,
+    read_rows,
+    rehearse,
+    write_rows,
+)
 from pushforward.errors import InputError
 from pushforward.randomness import seeded
 
@@ -41,15 +52,15 @@ def log_prob(
         pushforward log-prob moons test.csv -o scored.csv
     """  # fmt: skip
     transport = open_run(run, device)
+    options = accepted(transport.log_prob, {"probes": probes})
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     if output is not None:
         rehearse(output, points, points.names, ("log_prob",))
-    generator = seeded(seed, "probes", device=transport.device)
+    if probes is not None:
+        options["generator"] = seeded(seed, "probes", device=transport.device)
     try:
         with torch.no_grad():
-            found = in_batches(
-                lambda y, value: transport.log_prob(y, value, probes=probes, generator=generator), points
-            )
+            found = in_batches(lambda y, value: transport.log_prob(y, value, **options), points)
     except NotImplementedError as error:
         raise InputError(f"no density: {error}") from error
     if output is not None:

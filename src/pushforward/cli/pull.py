@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
+from pushforward.cli.data import (
+    Conditions,
+    Device,
+    Output,
+    Run,
+    accepted,
+    in_batches,
+    open_run,
+    read_rows,
+    rehearse,
+    write_rows,
+)
 
 __all__ = ["pull"]
 
@@ -40,10 +51,9 @@ def pull(
         pushforward pull change after.csv -o explained.csv
     """  # fmt: skip
     transport = open_run(run, device)
+    options = accepted(transport.pull, {"steps": steps, "tolerance": tolerance, "method": method})
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, points.names)
-    moved = in_batches(
-        lambda y, value: transport.pull(y, value, steps=steps, tolerance=tolerance, method=method), points
-    )
+    moved = in_batches(lambda y, value: transport.pull(y, value, **options), points)
     write_rows(output, moved, points, points.names)
     print(f"{len(moved)} rows pulled to {output}")

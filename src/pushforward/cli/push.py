@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pushforward.cli.data import Conditions, Device, Output, Run, in_batches, open_run, read_rows, rehearse, write_rows
+from pushforward.cli.data import (
+    Conditions,
+    Device,
+    Output,
+    Run,
+    accepted,
+    in_batches,
+    open_run,
+    read_rows,
+    rehearse,
+    write_rows,
+)
 from pushforward.randomness import seeded
 
 __all__ = ["push"]
@@ -22,7 +33,7 @@ def push(
     steps: int | None = None,
     tolerance: float | None = None,
     method: Method | None = None,
-    guidance: float = 1.0,
+    guidance: float | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> None:
@@ -48,14 +59,11 @@ def push(
         pushforward push digits gaussian --rows 40 --condition label=3,8 -o drawn/
     """  # fmt: skip
     transport = open_run(run, device)
+    given = {"steps": steps, "tolerance": tolerance, "method": method, "guidance": guidance}
+    options = accepted(transport.push, given)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, transport.names)
     generator = seeded(seed, "push", device=transport.device)
-    moved = in_batches(
-        lambda x, value: transport.push(
-            x, value, steps=steps, tolerance=tolerance, method=method, guidance=guidance, generator=generator
-        ),
-        points,
-    )
+    moved = in_batches(lambda x, value: transport.push(x, value, generator=generator, **options), points)
     write_rows(output, moved, points, transport.names)
     print(f"{len(moved)} rows pushed to {output}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.conditions import decode
 from pushforward.errors import InputError
 from pushforward.maps.flow import FlowTransport
+from pushforward.maps.transport import Transport
 from pushforward.measures import Measure, Samples
 from pushforward.metrics import (
     MMD2,
@@ -27,7 +28,8 @@ from pushforward.metrics import (
     score,
     straightness,
 )
-from pushforward.solvers import FixedStep
+from pushforward.randomness import seeded
+from pushforward.solvers import FixedStep, Solution
 
 __all__ = ["Evaluation", "default_metrics", "evaluate"]
 
@@ -67,7 +69,8 @@ class Evaluation:
 
     def format(self) -> str:
         """Return a readable table."""
-        lines = [f"{self.rows} rows, {self.evaluations} evaluations of the network", "", format_scores(self.scores), ""]
+        calls = f", {self.evaluations} evaluations of the network" if self.evaluations else ""
+        lines = [f"{self.rows} rows{calls}", "", format_scores(self.scores), ""]
         for name, points in self.curves.items():
             lines.append(f"{name} against evaluations: " + "  ".join(f"{n}: {value:.3g}" for n, value in points))
         lines += [f"{name}: {value:.4g}" for name, value in (self.paths | self.likelihood).items()]
@@ -75,7 +78,7 @@ class Evaluation:
 
 
 def evaluate(
-    transport: FlowTransport,
+    transport: Transport,
     source: Measure,
     target: Measure,
     *,
@@ -88,10 +91,10 @@ def evaluate(
 ) -> Evaluation:
     """Push `rows` source points and compare them with the target's.
 
-    `metrics` are measured with the transport's own solver and, for the curves, at each number of `steps` of `method`;
-    by default all of `default_metrics`, and W2 and the energy distance for the curves. Conditions are those of the
-    target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those where
-    there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
+    `metrics` are measured with the transport's own solver and, for the curves of a flow, at each number of `steps` of
+    `method`; by default all of `default_metrics`, and W2 and the energy distance for the curves. Conditions are those
+    of the target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those
+    where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
     """
     rows = min(rows, _available(target) // 2)
     if rows < 1:
@@ -99,24 +102,31 @@ def evaluate(
     x0, aimed, fresh = (
         measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1))
     )
-    condition = None if aimed.condition is None else decode(aimed.condition, transport.field.schema)
+    condition = None if aimed.condition is None else decode(aimed.condition, transport.schema)
     traced = (Wasserstein2(), EnergyDistance()) if metrics is None else metrics
     metrics = default_metrics() if metrics is None else metrics
-    solution = transport.trajectory(x0.x, condition, times=101)
+    flow = transport if isinstance(transport, FlowTransport) else None
+    solution = flow.trajectory(x0.x, condition, times=101) if flow else _straight(transport, x0.x, condition, seed)
     scores = score(
         metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed
     )
-    curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in traced}
-    for count in steps:
+    curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in traced} if flow else {}
+    for count in steps if flow else ():
         with torch.no_grad():
-            pushed = transport.solve(x0.x, condition, solver=FixedStep(method, count))  # type: ignore[arg-type]
+            pushed = flow.solve(x0.x, condition, solver=FixedStep(method, count))  # type: ignore[arg-type]
         for metric in traced:
             value = measure(metric, pushed.x, aimed.x.to(pushed.x), seed=seed)
             curves[metric.name].append((pushed.evaluations, value))
     return Evaluation(
         rows, solution.evaluations, scores, curves, _paths(solution.path, solution.nodes, scores),
-        _likelihood(transport, target, aimed, condition, likelihood_rows, seed),
+        _likelihood(flow, target, aimed, condition, likelihood_rows, seed),
     )  # fmt: skip
+
+
+def _straight(transport: Transport, x: Tensor, condition: Any, seed: int) -> Solution:
+    """Push `x` by a map, which has no paths of its own: straight lines stand for them."""
+    pushed = transport.push(x, condition, generator=seeded(seed, "push", device=transport.device))
+    return Solution(pushed, 0, nodes=torch.tensor([0.0, 1.0]), path=torch.stack([x.to(pushed), pushed]))
 
 
 def _available(target: Measure) -> int:
@@ -140,12 +150,12 @@ def _paths(path: Tensor | None, nodes: Tensor | None, scores: list[Score]) -> di
 
 
 def _likelihood(
-    transport: FlowTransport, target: Measure, aimed: Samples, condition: Any, rows: int, seed: int
+    transport: FlowTransport | None, target: Measure, aimed: Samples, condition: Any, rows: int, seed: int
 ) -> dict[str, float]:
     """Mean negative log-likelihood of some target rows, where the source has a density; Hutchinson's estimate above 32
     dimensions.
     """
-    if transport.source is None or rows == 0:
+    if transport is None or transport.source is None or rows == 0:
         return {}
     points = aimed.x[:rows]
     some = None if condition is None else {name: column[:rows] for name, column in condition.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pushforward.conditions import Condition, condition_to, encode
+from pushforward.conditions import Condition, Schema, condition_to, encode
 from pushforward.configuration import Recorded
 from pushforward.errors import InputError
 from pushforward.maps.frame import Frame
@@ -58,11 +58,12 @@ class FlowTransport(nn.Module, Recorded, Transport):
         self.source_frame = source_frame or Frame(field.event_shape)
         self.target_frame = target_frame or Frame(field.event_shape)
         self.names = names
+        self.event_shape = field.event_shape
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.field.event_shape
+    def schema(self) -> Schema:
+        """What its conditions mean."""
+        return self.field.schema
 
     @property
     def device(self) -> torch.device:

@@ -96,6 +96,11 @@ class GaussianMap(nn.Module, Recorded, Transport):
         self.register_buffer("matrix", identity.clone())
         self.register_buffer("noise_factor", torch.zeros_like(identity))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the moments are."""
+        return self.matrix.device
+
     @classmethod
     def fit(cls, x: Tensor, y: Tensor, *, ridge: float = 0.0, stochastic: bool = False) -> GaussianMap:
         """Return the map between the Gaussians that have the moments of `x: (n, *event)` and `y: (m, *event)`.
@@ -183,7 +188,7 @@ class GaussianMap(nn.Module, Recorded, Transport):
 
     def _enter(self, x: Tensor, condition: object) -> Tensor:
         """Check points and return them as rows `(n, d)`."""
-        if condition is not None:
+        if condition is not None and (not isinstance(condition, dict) or condition):
             raise InputError("a Gaussian map takes no condition: fit one map for each")
         x = as_samples("x", x)
         check_same_event("x", x.shape[1:], "the map", self.event_shape)

@@ -98,18 +98,20 @@ class PlanTransport(nn.Module, Recorded, Transport):
         *,
         cost: Cost = SquaredEuclidean(),
         epsilon: float | None = None,
-        event_shape: tuple[int, ...] | None = None,
         names: tuple[str, ...] | None = None,
     ) -> PlanTransport:
-        """Return the transport of a continuous source onto `y: (m, d)` with potential `g: (m,)`, as semi-discrete
+        """Return the transport of a continuous source onto `y: (m, *event)` with potential `g: (m,)`, as semi-discrete
         transport finds it; weights `b` are uniform unless given. There is no `pull`: the source has no points.
+
+        Raises `InputError` for points and potentials that do not go together.
         """
-        if y.ndim != 2 or g.shape != y.shape[:1]:
-            raise InputError(f"y is {tuple(y.shape)} and g {tuple(g.shape)}: wanted points (m, d) and a potential (m,)")
+        if y.ndim < 2 or g.shape != y.shape[:1]:
+            raise InputError(
+                f"y is {tuple(y.shape)} and g {tuple(g.shape)}: wanted points (m, ...) and potentials (m,)"
+            )
         weights = torch.full_like(g, 1 / len(g)) if b is None else b
-        shape = tuple(y.shape[1:]) if event_shape is None else event_shape
-        made = cls(cost, epsilon, (0, len(y)), shape, _name(y.dtype), names).to(y.device)
-        made.target.fill(y, weights, g, None)
+        made = cls(cost, epsilon or None, (0, len(y)), tuple(y.shape[1:]), _name(y.dtype), names).to(y.device)
+        made.target.fill(y.flatten(1), weights, g, None)
         return made.eval()
 
     @property

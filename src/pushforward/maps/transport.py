@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pushforward.conditions import Schema
 from pushforward.errors import InputError
 
 __all__ = ["Transport"]
@@ -19,7 +20,22 @@ class Transport(ABC):
     `push` is all a transport must do; where it is invertible it also pulls back, and where it has a density it tells
     it. Points are `(n, *event)` in the user's own units, conditions are what the user wrote (labels, numbers), one per
     row or one for all.
+
+    `event_shape` is the shape of one point, `names` the features' names in the target where they are known.
     """
+
+    event_shape: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """What its conditions mean; empty where it takes none."""
+        return {}
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where its tensors are."""
 
     @abstractmethod
     def push(self, x: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:

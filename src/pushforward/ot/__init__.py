@@ -4,6 +4,7 @@ from pushforward.ot.barycenter import Barycenter, bures_barycenter, free_barycen
 from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.divergence import sinkhorn_divergence
 from pushforward.ot.entropic.plan import EntropicPlan
+from pushforward.ot.exact.one_dimensional import wasserstein_1d
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.fixed_barycenter import fixed_barycenter
 from pushforward.ot.gromov import GromovPlan, SquaredDistances, gromov_wasserstein
@@ -12,6 +13,7 @@ from pushforward.ot.marginals import KL, AtMost, Exact
 from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Problem
 from pushforward.ot.regularization import KSparse, Quadratic, Relative
+from pushforward.ot.sliced import sliced_wasserstein
 from pushforward.ot.solve import solve
 
 __all__ = [
@@ -36,5 +38,7 @@ __all__ = [
     "gromov_wasserstein",
     "pooled_reference",
     "sinkhorn_divergence",
+    "sliced_wasserstein",
     "solve",
+    "wasserstein_1d",
 ]

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from pushforward.errors import InputError, nearest
-from pushforward.ot.exact.one_dimensional import sorted_cost
+from pushforward.errors import InputError
+from pushforward.ot.exact.one_dimensional import line_costs
 from pushforward.tensors import check_finite
 
 __all__ = ["SliceMode", "sliced_wasserstein"]
@@ -16,7 +16,7 @@ __all__ = ["SliceMode", "sliced_wasserstein"]
 SliceMode: TypeAlias = Literal["mean", "max", "importance"]
 """How the distances along the directions make one number."""
 
-CHUNK = 1 << 23
+BLOCK = 1 << 23
 """Projected points that are sorted at a time."""
 
 STARTS, STEPS = 8, 20
@@ -56,7 +56,7 @@ def sliced_wasserstein(
     tensor(4.)
     """
     _check(x, y, a, b, p, directions, mode)
-    theta = _unit(_normal(directions, x.shape[1], x, generator))
+    theta = _unit(_normal(x.shape[1], directions, x, generator).T)
     with torch.no_grad():
         theta = _climb(theta, x, y, a, b, p) if mode == "max" else theta
     costs = _costs(theta, x, y, a, b, p)
@@ -65,15 +65,16 @@ def sliced_wasserstein(
 
 def _costs(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Tensor:
     """Return `W_p^p` along each direction `theta: (L, d)`: `(L,)`."""
-    parts = theta.split(max(1, CHUNK // (x.shape[0] + y.shape[0])))
-    return torch.cat([sorted_cost(part @ x.T, part @ y.T, a, b, p) for part in parts])
+    parts = theta.split(max(1, BLOCK // (x.shape[0] + y.shape[0])))
+    return torch.cat([line_costs(part @ x.T, part @ y.T, a, b, p) for part in parts])
 
 
 def _climb(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Tensor:
     """Return the best direction, `(1, d)`, seen while the best few of `theta` move to where their gradients point."""
     costs = _costs(theta, x, y, a, b, p)
     theta = theta[costs.topk(min(STARTS, len(theta))).indices]
-    x, y, a, b = (None if t is None else t.detach() for t in (x, y, a, b))
+    x, y = x.detach(), y.detach()
+    a, b = (None if t is None else t.detach() for t in (a, b))
     best, most = theta[:1], costs.max()
     for _ in range(STEPS):
         with torch.enable_grad():
@@ -83,16 +84,16 @@ def _climb(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | No
         if costs.max() > most:
             best, most = theta[costs.argmax()].detach()[None], costs.max().detach()
         theta = _unit(gradient)
-    return best
+    return best.detach()
 
 
 def _unit(theta: Tensor) -> Tensor:
     return theta / theta.norm(dim=1, keepdim=True).clamp(min=torch.finfo(theta.dtype).tiny)
 
 
-def _normal(n: int, d: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+def _normal(d: int, n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
     device = like.device if generator is None else generator.device
-    return torch.randn(n, d, generator=generator, device=device, dtype=like.dtype).to(like.device)
+    return torch.randn(d, n, generator=generator, device=device, dtype=like.dtype).to(like.device)
 
 
 def _check(
@@ -112,4 +113,4 @@ def _check(
     if directions < 1:
         raise InputError(f"directions must be at least 1, got {directions}")
     if mode not in ("mean", "max", "importance"):
-        raise InputError(f"sliced_wasserstein has no mode {mode!r}{nearest(mode, ('mean', 'max', 'importance'))}")
+        raise InputError(f"mode must be 'mean', 'max' or 'importance', got {mode!r}")

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError, nearest
-from pushforward.geometry import Cost, SquaredEuclidean
+from pushforward.geometry import Cost, PNorm, SquaredEuclidean
 from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.entropic.solver import entropic
 from pushforward.ot.exact.assignment import approximate_assignment, exact_assignment
 from pushforward.ot.exact.linear_program import linear_program
+from pushforward.ot.exact.one_dimensional import monotone
 from pushforward.ot.exact.partial import partial
 from pushforward.ot.marginals import KL, Exact, Marginal
 from pushforward.ot.plan import Plan
@@ -132,11 +133,19 @@ def _unregularized(problem: Problem, asked: _Asked) -> Plan:
     """Return a plan of least cost, or nearly so: a vertex of the polytope."""
     if problem.mass is not None:
         return partial(problem)
+    if asked.method == "auto" and _on_a_line(problem):
+        return monotone(problem)
     if asked.method in ("assignment", "approximate") or (asked.method == "auto" and problem.is_assignment):
         _check_assignment(problem, asked)
         return exact_assignment(problem) if asked.method != "approximate" else approximate_assignment(problem)
     tolerance, limit = asked.tolerance or 1e-9, asked.max_iterations or 100
     return linear_program(problem, tolerance, limit)
+
+
+def _on_a_line(problem: Problem) -> bool:
+    """Whether sorting solves the problem: one dimension, and a cost convex in the difference."""
+    convex = isinstance(problem.cost, SquaredEuclidean) or (isinstance(problem.cost, PNorm) and problem.cost.power >= 1)
+    return convex and problem.points()[0].shape[-1] == 1
 
 
 def _regularized(problem: Problem, asked: _Asked) -> Plan:

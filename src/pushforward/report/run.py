@@ -17,7 +17,7 @@ from pushforward.citations import cite
 from pushforward.conditions import Schema, decode
 from pushforward.configuration import build
 from pushforward.errors import InputError
-from pushforward.maps import Evaluation, FlowTransport, evaluate, load
+from pushforward.maps import Evaluation, FlowTransport, Transport, evaluate, load
 from pushforward.measures import Measure, as_measure
 from pushforward.report.data import QualityCurve, ReportData
 from pushforward.report.page import write_report
@@ -69,6 +69,7 @@ def report_run(
     made first. Raises `InputError` as `evaluate_run` does.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
+    _ = run.flow  # refuses what has none, before the work
     if output is not None and not Path(output).parent.is_dir():
         raise InputError(
             f"cannot write {str(output)!r}: there is no folder {str(Path(output).parent)!r}: make it first"
@@ -88,8 +89,16 @@ class _Run:
     device: str
 
     @cached_property
-    def transport(self) -> FlowTransport:
+    def transport(self) -> Transport:
         return load(self.directory, device=self.device)
+
+    @property
+    def flow(self) -> FlowTransport:
+        """The transport, where it has paths to show."""
+        if not isinstance(self.transport, FlowTransport):
+            kind = type(self.transport).__name__
+            raise InputError(f"{self.directory} holds a {kind}, which has no paths to show: use evaluate")
+        return self.transport
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -113,7 +122,7 @@ class _Run:
                     f"{self.directory} does not say what its {name} was (got {value}): give --{name}, a file or a name"
                 )
         source, target = self.sides
-        columns = tuple(self.transport.field.schema)
+        columns = tuple(self.transport.schema)
         if target == "gaussian":
             measure = as_measure(source)
             return measure, as_measure(target, like=measure)
@@ -142,12 +151,12 @@ class _Run:
         found = Evaluation.from_dict(values)
         source, target = self.measures
         x0, aimed = source.block(0, found.rows, seed=seed).x, target.block(0, found.rows, seed=seed)
-        schema = self.transport.field.schema
+        schema = self.flow.schema
         condition = None if aimed.condition is None else decode(aimed.condition, schema)
         with torch.no_grad():
-            pushed = self.transport.solve(x0, condition).x
+            pushed = self.flow.solve(x0, condition).x
         some = None if condition is None else {name: column[:PATHS] for name, column in condition.items()}
-        moved = self.transport.trajectory(x0[:PATHS], some, times=FRAMES)
+        moved = self.flow.trajectory(x0[:PATHS], some, times=FRAMES)
         return ReportData(
             title=f"{self.sides[0]} → {self.sides[1]}",
             summary=self._summary(found),
@@ -169,7 +178,7 @@ class _Run:
     def _summary(self, found: Evaluation) -> dict[str, str]:
         best = {score.name: f"{score.value:.3g} (floor {score.floor:.3g})" for score in found.scores[:1]}
         steps = {"training steps": f"{self.config['trainer']['steps']:,}"} if "trainer" in self.config else {}
-        parameters = sum(parameter.numel() for parameter in self.transport.field.parameters())
+        parameters = sum(parameter.numel() for parameter in self.flow.field.parameters())
         sizes = {"parameters": f"{parameters:,}", "rows compared": f"{found.rows:,}"}
         measured = {name: f"{value:.4g}" for name, value in (found.paths | found.likelihood).items()}
         return best | {"evaluations": str(found.evaluations)} | steps | sizes | measured

@@ -32,11 +32,7 @@ class PlanProducts:
     def apply(self, v: Tensor) -> Tensor:
         """Return `P v`: `(..., n, k)` of `v: (..., m, k)`."""
         a, b = self._weights()
-        weighted = b * v.to(b.dtype)
-        out = weighted.new_zeros((*a.shape[:-1], v.shape[-1]))
-        for rows, columns, exponents in self._tiles():
-            out[..., rows, :] += exponents.exp_() @ weighted[..., columns, :]
-        return out.mul_(a)
+        return self._times(b * v.to(b.dtype)).mul_(a)
 
     @torch.no_grad()
     def transpose_apply(self, u: Tensor) -> Tensor:
@@ -60,6 +56,13 @@ class PlanProducts:
         return over.squeeze(-1), under.squeeze(-1)
 
     @torch.no_grad()
+    def means(self, v: Tensor) -> Tensor:
+        """Return `E (b v) / E b`, `(..., n, k)`: the means of `v: (..., m, k)` given each row, also without mass."""
+        _, b = self._weights()
+        sums = self._times(torch.cat([b, b * v.to(b.dtype)], -1))
+        return sums[..., 1:] / sums[..., :1]
+
+    @torch.no_grad()
     def value(self) -> Tensor:
         """Return the transport cost `<P, C>`, from `C_ij = f_i + g_j - epsilon log E_ij`: `(...)`."""
         a, b = self._weights()
@@ -71,6 +74,13 @@ class PlanProducts:
             mean[..., rows, :] += f[..., rows, :] * mass + potential
             mean[..., rows, :] -= self.epsilon * (exponents.mul_(E) @ b[..., columns, :])
         return (a * mean).sum((-2, -1))
+
+    def _times(self, w: Tensor) -> Tensor:
+        """Return `E w`: `(..., n, k)`."""
+        out = w.new_zeros((*self.f.shape, w.shape[-1]))
+        for rows, columns, exponents in self._tiles():
+            out[..., rows, :] += exponents.exp_() @ w[..., columns, :]
+        return out
 
     def _weights(self) -> tuple[Tensor, Tensor]:
         """Return `a: (..., n, 1)` and `b: (..., m, 1)`."""

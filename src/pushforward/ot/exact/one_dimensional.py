@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,8 +42,8 @@ def wasserstein_1d(x: Array, y: Array, a: Array | None = None, b: Array | None =
     problem = pose(x, y, a, b, SquaredEuclidean())
     if problem.batch:
         raise InputError(f"x has shape {tuple(problem.points()[0].shape)}, wanted (n,), or (n, k) for k problems")
-    rows = [points.mT.contiguous() for points in problem.points()]
-    costs = line_costs(*rows, None if a is None else problem.a, None if b is None else problem.b, p)
+    rows_x, rows_y = (points.mT.contiguous() for points in problem.points())
+    costs = line_costs(rows_x, rows_y, None if a is None else problem.a, None if b is None else problem.b, p)
     return costs[0] if torch.as_tensor(x).ndim == 1 else costs
 
 
@@ -53,10 +54,10 @@ def line_costs(x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: floa
     """
     if not 1 <= p < math.inf:
         raise InputError(f"the power p must be finite and at least 1, got {p}")
-    (x, order_x), (y, order_y) = x.sort(-1), y.sort(-1)
     if a is None and b is None and x.shape == y.shape:
-        return _power(x - y, p).mean(-1)
-    i, j, width = _staircase(_levels(x, a, order_x), _levels(y, b, order_y))
+        return _power(_sorted_values(x) - _sorted_values(y), p).mean(-1)
+    (x, a), (y, b) = _quantiles(x, a), _quantiles(y, b)
+    i, j, width = _staircase(a, b)
     shape = (len(x), width.shape[-1])
     gap = x.gather(-1, i.expand(shape)) - y.gather(-1, j.expand(shape))
     return (width.to(gap.dtype) * _power(gap, p)).sum(-1)
@@ -80,9 +81,11 @@ def monotone(problem: Problem) -> SparsePlan:
     if problem.mass is not None or not problem.balanced:
         raise InputError("the monotone plan meets its weights: leave marginals and mass out, or take another method")
     order_x, order_y = x[:, 0].argsort(stable=True), y[:, 0].argsort(stable=True)
-    # equal weights up to rounding have equal levels: no entries of mass 1e-17
-    a, b = (None, None) if problem.is_assignment else (held.a, held.b)
-    i, j, width = (t[0] for t in _staircase(_levels(x.mT, a, order_x[None]), _levels(y.mT, b, order_y[None])))
+    if problem.is_assignment:  # weights that are equal up to rounding leave no entries of mass 1e-17
+        levels = _uniform_levels(x.mT), _uniform_levels(y.mT)
+    else:
+        levels = _levels(held.a, order_x[None]), _levels(held.b, order_y[None])
+    i, j, width = (t[0] for t in _staircase(*levels))
     rows, columns = order_x[i], order_y[j]
     dual = torch.empty_like(held.b, dtype=torch.float64)
     dual[columns] = _column_potential(held.aligned(rows, columns).double(), j)
@@ -98,11 +101,42 @@ def _column_potential(cost: Tensor, j: Tensor) -> Tensor:
     return torch.nn.functional.pad(climbs.cumsum(0), (1, 0))
 
 
-def _levels(points: Tensor, weights: Tensor | None, order: Tensor) -> Tensor:
-    """Return the distribution function at the sorted points, in float64: `(k, n)`, or `(1, n)` for uniform weights."""
+def _quantiles(points: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sort the points `(k, n)`, and return them with the levels of their distribution functions."""
     if weights is None:
-        n = points.shape[-1]
-        return torch.arange(1, n + 1, dtype=torch.float64, device=points.device)[None] / n
+        return _sorted_values(points), _uniform_levels(points)
+    points, order = _sorted(points)
+    return points, _levels(weights, order)
+
+
+def _sorted(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort each row: the values, differentiable, and their order."""
+    if not _in_numpy(rows):
+        return rows.sort(-1)
+    order = torch.from_numpy(np.argsort(rows.detach().numpy(), -1))
+    return rows.gather(-1, order), order
+
+
+def _sorted_values(rows: Tensor) -> Tensor:
+    """Sort each row; the order is found only where autograd has to know it."""
+    if _in_numpy(rows) and not (rows.requires_grad and torch.is_grad_enabled()):
+        return torch.from_numpy(np.sort(rows.detach().numpy(), -1))
+    return _sorted(rows)[0]
+
+
+def _in_numpy(rows: Tensor) -> bool:
+    # NumPy sorts with vector instructions: about 4 times faster than torch on one core, 30 times without the order
+    return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
+
+
+def _uniform_levels(points: Tensor) -> Tensor:
+    """Return `1/n, 2/n, ..., 1` in float64: `(1, n)`, the same for all rows."""
+    n = points.shape[-1]
+    return torch.arange(1, n + 1, dtype=torch.float64, device=points.device)[None] / n
+
+
+def _levels(weights: Tensor, order: Tensor) -> Tensor:
+    """Return the distribution function at the sorted points, in float64: `(k, n)`."""
     levels = weights.double()[order].cumsum(-1)
     return levels / levels[:, -1:]
 
@@ -115,7 +149,7 @@ def _staircase(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     n = a.shape[-1]
     rows = (max(len(a), len(b)), -1)
-    levels, order = torch.cat([a[:, :-1].expand(rows), b[:, :-1].expand(rows)], -1).sort(-1, stable=True)
+    levels, order = _sorted(torch.cat([a[:, :-1].expand(rows), b[:, :-1].expand(rows)], -1))
     width = torch.nn.functional.pad(levels, (0, 1), value=1.0) - torch.nn.functional.pad(levels, (1, 0))
     i = torch.nn.functional.pad((order < n - 1).cumsum(-1), (1, 0))
     return i, torch.arange(i.shape[-1], device=i.device) - i, width

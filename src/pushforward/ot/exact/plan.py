@@ -33,7 +33,7 @@ class SparsePlan(Plan):
 
     @property
     def value(self) -> Tensor:
-        """Transport cost `<P, C>`, differentiable in the points or costs, and in weights: their gradient is `f`, `g`."""
+        """Transport cost `<P, C>`, differentiable in points or costs, and in weights: their gradient is `f`, `g`."""
         value = (self.mass * self.problem.aligned(self.i, self.j)).sum()
         for weights, side in ((self.problem.a, 0), (self.problem.b, 1)):
             if weights.requires_grad and torch.is_grad_enabled():

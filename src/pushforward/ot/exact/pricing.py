@@ -47,7 +47,7 @@ def quick_prices(problem: Problem) -> Tensor:
 
 
 def _exponentiate(problem: Problem, g: Tensor, a: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the kernel `exp((f + g - C) / epsilon)` with the largest entry of every row one, and its column scaling."""
+    """Return the kernel `exp((f + g - C) / epsilon)` with every row's largest entry one, and its column scaling."""
     kernel, sums = a.new_empty(problem.shape), a.new_zeros(len(g))
     for rows, cost in blocks(problem):
         block = kernel[rows]

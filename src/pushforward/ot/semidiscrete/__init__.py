@@ -1,0 +1,1 @@
+"""Transport from a distribution that can be sampled onto finitely many points."""
