@@ -4,6 +4,7 @@ from pushforward.ot.barycenter import Barycenter, bures_barycenter, free_barycen
 from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.divergence import sinkhorn_divergence
 from pushforward.ot.entropic.plan import EntropicPlan
+from pushforward.ot.entropic.sharded import solve_sharded
 from pushforward.ot.exact.one_dimensional import wasserstein_1d
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.fixed_barycenter import fixed_barycenter
@@ -40,5 +41,6 @@ __all__ = [
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "solve",
+    "solve_sharded",
     "wasserstein_1d",
 ]

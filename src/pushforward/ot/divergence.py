@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pushforward.errors import ConvergenceWarning, InputError
 from pushforward.geometry import Cost, SquaredEuclidean
+from pushforward.ot.entropic.choice import transform_of
 from pushforward.ot.entropic.envelope import dual_value
 from pushforward.ot.entropic.gibbs import Gibbs
 from pushforward.ot.entropic.plan import EntropicPlan
-from pushforward.ot.entropic.solver import transform_of
 from pushforward.ot.entropic.transform import SoftTransform
 from pushforward.ot.marginals import KL, Exact
 from pushforward.ot.problem import Array, Problem

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
+from pushforward.ot.entropic.products import PlanProducts
 from pushforward.ot.entropic.recompute import recomputed
 from pushforward.ot.problem import Problem
 
@@ -57,8 +58,21 @@ class Gibbs:
             return map(block, slices)
         return (recomputed(partial(block, rows)) for rows in slices)
 
+    @property
+    def followed(self) -> bool:
+        """Whether autograd follows the points, the weights, the potentials, or parameters of the cost."""
+        potentials = torch.is_grad_enabled() and (self.f.requires_grad or self.g.requires_grad)
+        return potentials or self.problem.requires_grad or self.problem.rows(slice(0, 1)).requires_grad
+
+    @property
+    def products(self) -> PlanProducts:
+        """Products with the plan that autograd does not follow: several times quicker, in little memory."""
+        return PlanProducts(self.problem, self.epsilon, self.f, self.g)
+
     def sums(self) -> tuple[Tensor, Tensor]:
         """Return `E b: (..., n)` and `E^T a: (..., m)`, in one pass: the plan's sums relative to the weights."""
+        if not self.followed:
+            return self.products.sums()
         a, b = self.problem.a, self.problem.b
         over, under = torch.empty_like(self.f), torch.zeros_like(self.g)
         for rows, right, left in self.each(lambda rows, E, _: (rows, times(E, b), times(E.mT, a[..., rows]))):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pushforward.ot.entropic.blocks import Walk
 from pushforward.ot.entropic.certify import certify
+from pushforward.ot.entropic.choice import transform_of
 from pushforward.ot.entropic.loop import State, anneal, ladder
 from pushforward.ot.entropic.newton import newton
 from pushforward.ot.entropic.sparse import Candidates, SparseTransform, screen
@@ -73,7 +74,7 @@ def descend(
             done = _conjugate(search.walk, done, rung)
             pairs = search.screen(done.f, done.g, rung, kept)
         if pairs is None:
-            done = anneal(DenseTransform(problem, rung, torch.float32), problem, done.g, [rung], SWEEPS).after(done)
+            done = anneal(transform_of(problem, rung, torch.float32), problem, done.g, [rung], SWEEPS).after(done)
             continue
         if g is None:
             transform = SparseTransform(pairs, problem.a, problem.b, rung)
@@ -141,7 +142,7 @@ def quick_potential(problem: Problem, epsilon: float) -> tuple[State, float]:
     if not 0 < at < 0.25 * spread:
         return State(torch.zeros_like(problem.a), residual(problem)[0]), epsilon
     rungs = ladder(0.5 * spread, at, max(2, 1 + round(math.log(0.5 * spread / at) / math.log(FACTOR))))
-    state = anneal(DenseTransform(part, at), part, g, rungs, SWEEPS)
+    state = anneal(transform_of(part, at, torch.float32), part, g, rungs, SWEEPS)
     if part.shape != problem.shape:
         whole = problem.to(torch.float32)
         g = DenseTransform(replace(part, y=whole.y, b=whole.b), at).columns(state.f)

@@ -83,6 +83,8 @@ class EntropicPlan(Plan):
     @property
     def value(self) -> Tensor:
         """Transport cost `<P, C>`."""
+        if not self.kernel.followed:
+            return self.kernel.products.value().to(self.problem.a.dtype)
         return total(self._each(lambda _, block, cost: (block * cost).sum((-2, -1)))).to(self.problem.a.dtype)
 
     @property
@@ -103,11 +105,15 @@ class EntropicPlan(Plan):
     def apply(self, v: Tensor) -> Tensor:
         """Return `P v`."""
         v, squeeze = self._matrix(v)
+        if not (self.kernel.followed or v.requires_grad):
+            return squeeze(self.kernel.products.apply(v).to(v.dtype))
         return squeeze(torch.cat(list(self._each(lambda rows, block, cost: block @ v)), -2))
 
     def transpose_apply(self, u: Tensor) -> Tensor:
         """Return `P^T u`."""
         u, squeeze = self._matrix(u)
+        if not (self.kernel.followed or u.requires_grad):
+            return squeeze(self.kernel.products.transpose_apply(u).to(u.dtype))
         return squeeze(total(self._each(lambda rows, block, cost: block.mT @ u[..., rows, :])))
 
     def _matrix(self, v: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -123,6 +129,8 @@ class EntropicPlan(Plan):
     def barycentric_map(self) -> Tensor:
         """Return the mean of y given each source point, `(..., n, d)`; rows without mass have it too."""
         _, y = self.kernel.problem.points()
+        if not self.kernel.followed:
+            return self.kernel.products.means(y).to(self.problem.a.dtype)
         b = self.kernel.problem.b.unsqueeze(-1)
         means = self.kernel.each(lambda rows, E, cost: (E @ (b * y)) / (E @ b))
         return torch.cat(list(means), -2).to(self.problem.a.dtype)

@@ -13,11 +13,11 @@ from torch import Tensor
 from pushforward.errors import ConvergenceWarning, InputError
 from pushforward.ot.entropic.blocks import Walk
 from pushforward.ot.entropic.certify import certify
-from pushforward.ot.entropic.fused import transform_of_points
+from pushforward.ot.entropic.choice import transform_of
 from pushforward.ot.entropic.loop import State, iterate
 from pushforward.ot.entropic.multiscale import MOST, descend, quick_potential
 from pushforward.ot.entropic.plan import EntropicPlan
-from pushforward.ot.entropic.transform import DENSE, DenseTransform, SoftTransform
+from pushforward.ot.entropic.transform import DenseTransform
 from pushforward.ot.problem import Problem
 
 __all__ = ["Iteration", "entropic"]
@@ -78,8 +78,10 @@ def _sinkhorn(problem: Problem, epsilon: float, tolerance: float, limit: int, g:
         transform = transform_of(problem, epsilon, torch.float64)
         return iterate(transform, problem, done.g, tolerance=tolerance, max_iterations=limit)
     limit += done.iterations
-    for dtype, enough in ((torch.float32, max(tolerance / 2, SINGLE)), (torch.float64, tolerance / 2)):
+    for dtype in (torch.float32, torch.float64):
         transform, left = transform_of(problem, epsilon, dtype), limit - done.iterations
+        coarsest = max(SINGLE, transform.resolution) if dtype == torch.float32 else 0.0
+        enough = max(tolerance / 2, coarsest)
         done = iterate(transform, problem, done.g, tolerance=enough, max_iterations=left).after(done)
         if enough > tolerance:
             continue
@@ -88,14 +90,6 @@ def _sinkhorn(problem: Problem, epsilon: float, tolerance: float, limit: int, g:
         if error <= tolerance:
             break
     return done
-
-
-def transform_of(problem: Problem, epsilon: float, dtype: torch.dtype) -> SoftTransform:
-    """Return the quickest transform: by a kernel matrix where there is room for one, else straight from the points."""
-    n, m = problem.shape
-    if math.prod(problem.batch) * n * m <= DENSE:
-        return DenseTransform(problem, epsilon, dtype)
-    return transform_of_points(problem, epsilon, dtype)
 
 
 def _start(problem: Problem, epsilon: float) -> State:

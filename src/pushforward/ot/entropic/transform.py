@@ -30,6 +30,11 @@ class SoftTransform(ABC):
 
     epsilon: float
 
+    @property
+    def resolution(self) -> float:
+        """L1 error of marginals that rounding may hide: sweeps need not get below it, however many are made."""
+        return 0.0
+
     @abstractmethod
     def rows(self, g: Tensor) -> Tensor:
         """Return `f_i = -epsilon log sum_j b_j exp((g_j - C_ij) / epsilon)` of `g: (..., m)`: `(..., n)`."""
