@@ -52,31 +52,30 @@ SAMPLE = 256
 
 
 def descend(
-    problem: Problem, epsilon: float, tolerance: float, max_iterations: int, g: Tensor | None, *, at_any_price: bool
-) -> State | None:
-    """Return potentials within `tolerance`, or None where the kernel is too dense for a truncated one to pay.
+    problem: Problem, epsilon: float, tolerance: float, max_iterations: int, start: State | None, *, at_any_price: bool
+) -> State:
+    """Return potentials within `tolerance`; where too many pairs matter, some of infinite error to start sweeps from.
 
-    With `at_any_price` it is tried whatever the density.
-
-    Solves a single balanced problem in float64. A ladder of regularisations ends at `epsilon`; on each rung a truncated
-    kernel holds all pairs that may matter, screened from all costs on the first and from the rung before on the
-    others. A pass over all costs certifies the end; where it finds that pairs were missing, they are screened anew.
+    With `at_any_price` no number of pairs is too many. Solves a single balanced problem in float64. A ladder of
+    regularisations ends at `epsilon` (a `start` is taken to be there already); on each rung a truncated kernel holds
+    all pairs that may matter, screened from all costs on the first and from the rung before on the others. A pass over
+    all that may matter certifies the end; where it finds that pairs were missing, they are screened anew.
     """
-    start, at = quick_potential(problem, epsilon) if g is None else (State(torch.zeros_like(problem.a), g), epsilon)
+    done, at = quick_potential(problem, epsilon) if start is None else (start, epsilon)
     n, m = problem.shape
     search = _Search(
         problem, Walk(problem), SAFE + math.log(10 / tolerance), n * m if at_any_price else min(n * m // 2, MOST)
     )
-    rungs = ladder(at, epsilon, 1 + math.ceil(math.log(at / epsilon) / math.log(FACTOR)))
-    done, kept, pairs = start, search.reach + FIRST, None
-    for rung in rungs:
+    kept, pairs = search.reach + FIRST, None
+    for rung in ladder(at, epsilon, 1 + math.ceil(math.log(at / epsilon) / math.log(FACTOR))):
         if pairs is None:
             done = _conjugate(search.walk, done, rung)
             pairs = search.screen(done.f, done.g, rung, kept)
-        if pairs is None:
+        if pairs is None and rung > epsilon:
             done = anneal(transform_of(problem, rung, torch.float32), problem, done.g, [rung], SWEEPS).after(done)
+        if pairs is None:
             continue
-        if g is None:
+        if start is None:
             transform = SparseTransform(pairs, problem.a, problem.b, rung)
             done = anneal(transform, problem, done.g, [rung], SWEEPS).after(done)
         if rung > epsilon:
@@ -85,7 +84,7 @@ def descend(
             kept = 2 * search.reach
             pairs = pairs.within(done.f, done.g, kept * rung / FACTOR)
     if pairs is None:
-        return None
+        return replace(done, error=math.inf)
     limit = done.iterations + max_iterations
     while True:
         done, pairs = search.settle(pairs, done, epsilon, tolerance / 2, limit - done.iterations, kept)
@@ -110,6 +109,11 @@ class _Search:
 
     def screen(self, f: Tensor, g: Tensor, epsilon: float, kept: float) -> Candidates | None:
         """Return the pairs up to the exponent `kept` of potentials that are about conjugate; None if too many."""
+        n, m = self.problem.shape
+        rows = torch.linspace(0, n - 1, min(SAMPLE, n), device=f.device).long()
+        near = self.problem.rows(rows) - f[rows].unsqueeze(-1) - g < kept * epsilon
+        if float(near.float().mean()) * n * m > 1.2 * self.most:  # a sample says so before all costs are looked at
+            return None
         return screen(self.walk, f, g, kept * epsilon, self.most)
 
     def settle(

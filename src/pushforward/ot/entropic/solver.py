@@ -47,33 +47,39 @@ def entropic(
     by a pass over all costs. Warns with `ConvergenceWarning`, with the figures, when `max_iterations` did not suffice.
     """
     inner = problem.detached().to(torch.float64)
-    start = None if init is None else init.detach().double()
-    newton_applies = inner.balanced and not inner.batch
-    if iteration == "newton" and not newton_applies:
+    alone = inner.balanced and not inner.batch
+    if iteration == "newton" and not alone:
         raise InputError("method='newton' solves one balanced problem: use method='sinkhorn' for batches and marginals")
-    if not newton_applies:
+    if not alone:
+        start = None if init is None else State(torch.zeros_like(inner.a), init.detach().double())
         return _plan(
             problem, "sinkhorn", epsilon, _sinkhorn(inner, epsilon, tolerance, max_iterations, start), tolerance
         )
     part, keep_a, keep_b = _with_mass(inner)
-    start = None if start is None else start[keep_b]
-    state = None
+    start = None if init is None else State(torch.zeros_like(part.a), init.detach().double()[keep_b])
+    method, state = _balanced(part, epsilon, tolerance, max_iterations, iteration, start)
+    return _plan(problem, method, epsilon, _extend(inner, state, keep_a, keep_b, epsilon), tolerance)
+
+
+def _balanced(
+    problem: Problem, epsilon: float, tolerance: float, limit: int, iteration: Iteration, start: State | None
+) -> tuple[str, State]:
+    """Solve one balanced problem; tell by what."""
+    done = start
     if iteration != "sinkhorn":
-        state = descend(part, epsilon, tolerance, max_iterations, start, at_any_price=iteration == "newton")
-    name = "sinkhorn" if state is None else "newton"
-    if state is None:
-        patient = iteration == "sinkhorn" or math.prod(part.shape) > MOST
-        state = _sinkhorn(part, epsilon, tolerance, max_iterations if patient else min(FEW, max_iterations), start)
-        if not patient and state.error > tolerance and max_iterations > FEW:
-            further = descend(part, epsilon, tolerance, max_iterations, state.g, at_any_price=True)
-            assert further is not None  # no density is too much
-            name, state = "newton", further.after(state)
-    return _plan(problem, name, epsilon, _extend(inner, state, keep_a, keep_b, epsilon), tolerance)
+        done = descend(problem, epsilon, tolerance, limit, start, at_any_price=iteration == "newton")
+        if done.error < math.inf:
+            return "newton", done
+    patient = iteration == "sinkhorn" or math.prod(problem.shape) > MOST
+    done = _sinkhorn(problem, epsilon, tolerance, limit if patient else min(FEW, limit), done)
+    if patient or done.error <= tolerance or limit <= FEW:
+        return "sinkhorn", done
+    return "newton", descend(problem, epsilon, tolerance, limit, done, at_any_price=True)
 
 
-def _sinkhorn(problem: Problem, epsilon: float, tolerance: float, limit: int, g: Tensor | None) -> State:
+def _sinkhorn(problem: Problem, epsilon: float, tolerance: float, limit: int, start: State | None) -> State:
     """Sweep in single precision as far as that carries, then in double; certify balanced plans."""
-    done = _start(problem, epsilon) if g is None else State(torch.zeros_like(problem.a), g)
+    done = _start(problem, epsilon) if start is None else start
     if not problem.balanced:
         transform = transform_of(problem, epsilon, torch.float64)
         return iterate(transform, problem, done.g, tolerance=tolerance, max_iterations=limit)
