@@ -12,9 +12,13 @@ from scipy.optimize import nnls
 
 import ot as pot
 from pushforward.errors import ConvergenceWarning, InputError
+from pushforward.geometry.simplex import project_simplex
+from pushforward.ot import solve
 from pushforward.ot.marginals import KL, Exact
 from pushforward.ot.problem import pose
 from pushforward.ot.regularization import KSparse, Quadratic
+from pushforward.ot.regularized.dual import FullDual, SemiDual
+from pushforward.ot.regularized.plan import RegularizedPlan
 from pushforward.ot.regularized.repair import repair
 from pushforward.ot.regularized.solve import regularized_transport
 
@@ -47,7 +51,31 @@ def optimal(plan):
     """What makes a quadratic plan the only optimum: right sums, and P the gradient of the conjugate."""
     scores = plan.f[:, None] + plan.g - plan.problem.dense()
     torch.testing.assert_close(plan.to_dense(), scores.clamp(min=0) / plan.penalty.gamma, atol=1e-9, rtol=0)
-    assert plan.converged and plan.marginal_error < 1e-8 and abs(plan.duality_gap) < 1e-7
+    assert plan.converged and plan.marginal_error < 1e-8
+    assert abs(plan.duality_gap) <= plan.marginal_error * float(torch.cat([plan.f, plan.g]).abs().max()) + 1e-12
+
+
+@pytest.mark.parametrize("k", [None, 1, 3, 30])
+@pytest.mark.parametrize("step", [1e-3, 0.1, 3.0])
+def test_few_entries_give_the_whole_dual_wherever_it_is_asked(k, step):
+    """A random walk of potentials, short steps and long, and many visits: value and gradient as of the whole matrix."""
+    generator = torch.Generator().manual_seed(0)
+    cost, a, b = torch.rand(25, 20, generator=generator).double(), weights(25, 0), weights(20, 1)
+    semi, full = SemiDual(cost, a, b, 2.0, k), FullDual(cost, a, b, 2.0, k)
+    f, g = torch.zeros(25, dtype=torch.float64), torch.zeros(20, dtype=torch.float64)
+    for _ in range(40):
+        f = f + step * torch.randn(25, generator=generator, dtype=torch.float64)
+        g = g + step * torch.randn(20, generator=generator, dtype=torch.float64)
+        plan = project_simplex(f[:, None] - cost, 2.0 * b, k, 0) / 2
+        value = a @ f - ((f[:, None] - cost) * plan - plan.square()).sum()
+        found = [semi(f) for _ in range(5)][-1]
+        torch.testing.assert_close(found.value, value)
+        torch.testing.assert_close(found.gradient, a - plan.sum(1))
+        scores = (f[:, None] + g - cost).clamp(min=0)
+        top = scores if k is None else torch.where(scores >= scores.topk(min(k, 25), 0).values[-1], scores, 0)
+        found = full(torch.cat([f, g]))
+        torch.testing.assert_close(found.value, a @ f + b @ g - top.square().sum() / 4)
+        torch.testing.assert_close(found.gradient, torch.cat([a - top.sum(1) / 2, b - top.sum(0) / 2]))
 
 
 @pytest.mark.parametrize("gamma", [0.1, 1.0, 10.0])
@@ -91,8 +119,8 @@ def test_small_and_degenerate_problems_are_optimal(n, m, gamma, seed):
 def test_quadratic_plan_is_pots_but_closer():
     cost, a, b = noisy_line(0)
     plan = transport(Quadratic(0.5), cost, a, b)
-    for solve in (pot.smooth.smooth_ot_dual, pot.smooth.smooth_ot_semi_dual):
-        theirs = torch.from_numpy(solve(a.numpy(), b.numpy(), cost.numpy(), 0.5, stopThr=1e-13, numItermax=5000))
+    for smooth in (pot.smooth.smooth_ot_dual, pot.smooth.smooth_ot_semi_dual):
+        theirs = torch.from_numpy(smooth(a.numpy(), b.numpy(), cost.numpy(), 0.5, stopThr=1e-13, numItermax=5000))
         torch.testing.assert_close(plan.to_dense(), theirs, atol=1e-5, rtol=0)
         assert plan.marginal_error < float((theirs.sum(1) - a).abs().sum())
 
@@ -105,14 +133,33 @@ def test_a_small_penalty_gives_the_exact_cost_from_above():
     assert costs[-1] >= exact - 1e-9 and costs[-1] == pytest.approx(exact, abs=1e-6)
 
 
-def test_the_slope_of_the_optimum_in_the_costs_is_the_plan():
+def test_the_slope_of_the_optimum_in_the_costs_is_the_plan_and_in_the_weights_the_potential():
     cost, a, b = noisy_line(2, 6)
-    plan, step = transport(Quadratic(0.5), cost, a, b), 1e-5
+    grown, mass = cost.clone().requires_grad_(), a.clone().requires_grad_()
+    plan, step = regularized_transport(pose(None, None, mass, b, grown), Quadratic(0.5), 1e-9, 1000), 1e-5
+    plan.objective.backward()
+    torch.testing.assert_close(grown.grad, plan.to_dense().detach())
+
+    def optimum(cost, a):
+        return transport(Quadratic(0.5), cost, a, b).dual_value
+
     for i, j in [(0, 0), (2, 1), (3, 4)]:
-        bump = torch.zeros_like(cost)
-        bump[i, j] = step
-        up, down = (float(transport(Quadratic(0.5), cost + s * bump, a, b).dual_value) for s in (1, -1))
-        assert (up - down) / (2 * step) == pytest.approx(float(plan.to_dense()[i, j]), abs=1e-5)
+        bump, move = torch.zeros_like(cost), torch.zeros_like(a)
+        bump[i, j], move[i], move[j] = step, step, -step
+        slope = (optimum(cost + bump, a) - optimum(cost - bump, a)) / (2 * step)
+        assert slope == pytest.approx(float(grown.grad[i, j]), abs=1e-5)
+        slope = (optimum(cost, a + move) - optimum(cost, a - move)) / (2 * step)
+        assert slope == pytest.approx(float(mass.grad @ move) / step, abs=1e-4)
+
+
+def test_ties_are_broken_for_the_rows():
+    """Whatever support a kink leaves behind, a swap of near ties cannot bring the rows nearer to their weights."""
+    for seed in range(3):
+        cost, a, b = noisy_line(seed)
+        plan = transport(KSparse(2, 0.1), cost, a, b, quiet=True)
+        scores = plan.f[:, None] + plan.g - cost
+        torch.testing.assert_close(plan.mass, scores[plan.i, plan.j] / 0.1, atol=1e-9, rtol=0)
+        assert plan.row_residual < 0.2
 
 
 @pytest.mark.parametrize("dual", ["semi", "full"])
@@ -126,9 +173,8 @@ def test_at_most_k_sources_for_each_target(seed, dual):
     for k in (1, 2, 3, 5, 10, 20):
         plan = transport(KSparse(k, 0.1, dual), cost, a, b, quiet=True)
         assert int((plan.to_dense() > 0).sum(0).max()) <= k
-        if dual == "semi":
-            torch.testing.assert_close(plan.to_dense().sum(0), b, atol=1e-12, rtol=0)
-        assert plan.row_residual < {1: 0.8, 2: 0.3, 3: 0.12}.get(k, 1e-8)
+        torch.testing.assert_close(plan.to_dense().sum(0), b, atol=1e-12, rtol=0)
+        assert plan.row_residual < {1: 0.6, 2: 0.2, 3: 0.1}.get(k, 1e-8)
         values.append(plan.dual_value)
         if k >= 5:
             torch.testing.assert_close(plan.to_dense(), free.to_dense(), atol=1e-6, rtol=0)
@@ -226,7 +272,7 @@ def test_potentials_extend_to_new_points():
     z = cloud(5, 2, 2)
     row = (plan.potential(z)[:, None] + plan.g - SquaredEuclidean().pairwise(z, y)).clamp(min=0) / 20
     torch.testing.assert_close(row.sum(1), torch.full((5,), 1 / 40, dtype=torch.float64))
-    sparse = transport(KSparse(3, 20.0), SquaredEuclidean(), x=x, y=y, quiet=True)
+    sparse = transport(KSparse(12, 20.0), SquaredEuclidean(), x=x, y=y)
     torch.testing.assert_close(sparse.potential(y, "target"), sparse.g, atol=1e-8, rtol=0)
     with pytest.raises(InputError, match="cannot be extended"):
         transport(Quadratic(20.0), SquaredEuclidean().pairwise(x, y), x=x, y=y).potential(z)
@@ -257,3 +303,11 @@ def test_other_problems_are_refused(cost, marginals):
     problem = pose(None, None, None, None, cost, *([marginals] if marginals else []))
     with pytest.raises(InputError, match="exact marginals and one problem"):
         regularized_transport(problem, Quadratic(1.0), 1e-6, 100)
+
+
+def test_solve_takes_the_penalties():
+    x, y = cloud(12, 2, 0), cloud(9, 2, 1)
+    plan = solve(x, y, regularization=Quadratic(5.0))
+    assert isinstance(plan, RegularizedPlan) and plan.method == "quadratic" and plan.marginal_error < 1e-6
+    many = solve(torch.stack([x, x + 1]), torch.stack([y, y]), regularization=KSparse(9, 5.0))
+    torch.testing.assert_close(many.value[0], plan.value, atol=1e-5, rtol=0)

@@ -12,7 +12,7 @@ PATIENCE = 2
 
 
 class Candidates:
-    """The entries with `f_i - C_ij > floor_j`, column by column.
+    """The entries with `f_i - C_ij >= floor_j`, column by column.
 
     At other potentials `f'` no entry left out exceeds `floor + max |f' - f|`. As long as that is no more than the
     level below which its column takes no mass, nothing is lost by leaving it out: `cover` tells.
@@ -22,7 +22,7 @@ class Candidates:
 
     def __init__(self, costs: Tensor, f: Tensor, floor: Tensor) -> None:
         """Choose from the transposed matrix `costs: (m, n)`."""
-        j, i = (f - costs > floor[:, None]).nonzero(as_tuple=True)
+        j, i = (f - costs >= floor[:, None]).nonzero(as_tuple=True)
         counts = torch.bincount(j, minlength=len(floor))
         place = torch.arange(len(j), device=j.device) - (counts.cumsum(0) - counts)[j]
         shape = len(floor), max(1, int(counts.max()))

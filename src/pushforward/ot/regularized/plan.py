@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from pushforward.errors import InputError
 from pushforward.geometry.simplex import simplex_threshold
 from pushforward.ot.exact.plan import SparsePlan
-from pushforward.ot.plan import Side, draw
+from pushforward.ot.plan import Side
 from pushforward.ot.regularization import KSparse, Regularization
 
 __all__ = ["RegularizedPlan"]
@@ -29,20 +30,19 @@ class RegularizedPlan(SparsePlan):
     column_potential: Tensor = field(kw_only=True)
     dual_value: float = field(kw_only=True)
 
+    @cached_property
+    def _potentials(self) -> tuple[Tensor, Tensor]:
+        return self.row_potential, self.column_potential
+
+    @property
+    def value(self) -> Tensor:
+        """Transport cost `<P, C>`; not differentiable, since it is not what was minimised."""
+        return super().value.detach()
+
     @property
     def objective(self) -> Tensor:
-        """`<P, C> + gamma/2 sum_ij P_ij^2`."""
-        return self.value + self.penalty.gamma / 2 * self.mass.square().sum()
-
-    @property
-    def f(self) -> Tensor:
-        """Potential of the source points, `(n,)`."""
-        return self.row_potential.to(self.problem.a.dtype)
-
-    @property
-    def g(self) -> Tensor:
-        """Potential of the target points, `(m,)`."""
-        return self.column_potential.to(self.problem.a.dtype)
+        """`<P, C> + gamma/2 sum_ij P_ij^2`; its gradient in the costs is P, in the weights `f` and `g`."""
+        return super().value + self.penalty.gamma / 2 * self.mass.square().sum()
 
     @property
     def duality_gap(self) -> float:
@@ -53,10 +53,6 @@ class RegularizedPlan(SparsePlan):
     def row_residual(self) -> float:
         """L1 distance of the row sums from `a`: what k non-zeros in each column could not serve. See `repair`."""
         return float((self.apply(torch.ones_like(self.problem.b)) - self.problem.a).abs().sum())
-
-    def sample_sources(self, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one source index for every target point from its column of the plan; columns without mass from none."""
-        return draw(self.to_dense().T, 1, generator)[:, 0]
 
     def potential(self, z: Tensor, side: Side = "source") -> Tensor:
         """Return the potential at new points `z: (k, d)`, each of which is given the mean weight of its side.

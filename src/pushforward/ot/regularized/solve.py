@@ -9,18 +9,20 @@ from torch import Tensor
 
 from pushforward.errors import ConvergenceWarning, InputError
 from pushforward.ot.problem import Problem
-from pushforward.ot.regularization import KSparse, Regularization
+from pushforward.ot.regularization import KSparse, Quadratic, Regularization
 from pushforward.ot.regularized.ascent import climb
-from pushforward.ot.regularized.dual import Dual, FullDual, Point, SemiDual
+from pushforward.ot.regularized.dual import FullDual, Point, SemiDual
 from pushforward.ot.regularized.plan import RegularizedPlan
 from pushforward.ot.regularized.polish import polish
+from pushforward.ot.regularized.ties import settle
 
 __all__ = ["regularized_transport"]
 
-FLAT = 1e-13
+FLAT = 1e-10
 """Gain, in units of the cost's spread, below which a dual with kinks has been climbed."""
 
 
+@torch.no_grad()
 def regularized_transport(
     problem: Problem, regularization: Regularization, tolerance: float, max_iterations: int
 ) -> RegularizedPlan:
@@ -28,12 +30,12 @@ def regularized_transport(
 
     The dual is climbed by L-BFGS: all n + m potentials of `Quadratic`, where every evaluation is one pass over the few
     entries that can carry mass; for `KSparse` from there the n potentials of the semi-dual, whose columns sum to b
-    exactly (or both, with `dual="full"`). Solved in float64, returned in the dtype of the problem. `tolerance` bounds
-    the L1 error of the plan's sums.
+    exactly (or once more all of them, with `dual="full"`). Solved in float64, returned in the dtype of the problem.
+    `tolerance` bounds the L1 error of the plan's sums.
 
-    With few non-zeros allowed the dual has kinks and there need be no plan without a gap: the row sums then stay away
-    from `a`, by `plan.row_residual`. Raises `InputError` for marginals that are not `Exact` and for a leading axis;
-    warns with `ConvergenceWarning` where the tolerance was not reached.
+    With few non-zeros allowed the dual has kinks, and there need be no plan without a gap: the row sums then stay away
+    from `a`, by `plan.row_residual`, however ties are broken. Raises `InputError` for marginals that are not `Exact`
+    and for a leading axis; warns with `ConvergenceWarning` where the tolerance was not reached.
 
     Source: Blondel et al., *Smooth and sparse optimal transport* (2018); Liu et al., *Sparsity-constrained optimal
     transport* (2023).
@@ -56,16 +58,18 @@ def _maximise(
     """Solve without cardinality, and from there with it."""
     half, unit = cost.mean() / 2, float(cost.std(correction=0)) or 1.0
     start = torch.cat([cost.mean(1) - half, cost.mean(0) - half])
-    dual: Dual = FullDual(cost, a, b, penalty.gamma, None)
-    point, climbed = climb(dual, start, unit, tolerance=tolerance, max_iterations=max_iterations)
-    if isinstance(penalty, KSparse):
-        full = penalty.dual == "full"
-        dual = (FullDual if full else SemiDual)(cost, a, b, penalty.gamma, penalty.k)
-        start = torch.cat([point.f, point.g]) if full else point.f
-        point, more = climb(dual, start, unit, tolerance=tolerance, max_iterations=max_iterations, flat=FLAT)
-        climbed += more
-    point, steps = polish(dual, point, penalty.gamma, tolerance)
-    return point, climbed + steps
+    free = FullDual(cost, a, b, penalty.gamma, None)
+    point, climbed = climb(free, start, unit, tolerance=tolerance, max_iterations=max_iterations)
+    if isinstance(penalty, Quadratic):
+        point, steps = polish(free, point, penalty.gamma, tolerance)
+        return point, climbed + steps
+    semi, full = (dual(cost, a, b, penalty.gamma, penalty.k) for dual in (SemiDual, FullDual))
+    dual, start = (full, torch.cat([point.f, point.g])) if penalty.dual == "full" else (semi, point.f)
+    point, more = climb(dual, start, unit, tolerance=tolerance, max_iterations=max_iterations, flat=FLAT)
+    point, steps = polish(semi, semi(point.f), penalty.gamma, tolerance)
+    if float(point.gradient.abs().sum()) > tolerance:
+        point = settle(point, cost, a, b, penalty.gamma, min(penalty.k, len(a)), unit)
+    return point, climbed + more + steps
 
 
 def _plan(
