@@ -126,7 +126,7 @@ class SparsePlan(Plan):
 
     def sample_sources(self, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw one source index for every target point; for a permutation nothing is random."""
-        if self.i.shape[0] == self.problem.shape[1] and self.i.shape[0] == self.problem.shape[0]:
+        if bool((torch.bincount(self.j, minlength=self.problem.shape[1]) == 1).all()):
             return torch.empty_like(self.i).scatter_(0, self.j, self.i)
         return draw(self.to_dense().T, 1, generator)[:, 0]
 
