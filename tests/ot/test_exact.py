@@ -1,17 +1,26 @@
 """Exact plans against SciPy, POT, closed forms, and their own dual certificate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 import ot as pot
 from pushforward.errors import ConvergenceWarning, InputError
-from pushforward.geometry import PNorm
-from pushforward.ot import solve
-from pushforward.ot.exact import linear_program
+from pushforward.geometry import PNorm, SquaredEuclidean
+from pushforward.ot import AtMost, solve
+from pushforward.ot.exact import assignment, candidates, certificate
+from pushforward.ot.exact.assignment import exact_assignment, exact_assignments
+from pushforward.ot.exact.certificate import row_conjugate
+from pushforward.ot.exact.pricing import quick_prices
+from pushforward.ot.exact.primal_dual import Edges, optimal_matching
+from pushforward.ot.problem import pose
 
 
 def cloud(n, d, seed, dtype=torch.float64):
@@ -53,20 +62,77 @@ def test_assignment_is_certified_by_its_potentials(n):
     certified(plan, plan.problem.dense())
 
 
-@pytest.mark.parametrize("kind", ["integers", "duplicates", "constant", "outlier", "separable"])
-def test_degenerate_assignments_are_optimal(kind):
-    g = torch.Generator().manual_seed(3)
-    cost = torch.randint(0, 4, (200, 200), generator=g).double()
+KINDS = ["gaussian", "line", "wide", "integers", "duplicates", "constant", "outlier", "separable", "far"]
+
+
+def awkward(kind, n):
+    g = torch.Generator().manual_seed(5)
+    uniform = lambda *shape: torch.rand(*shape, generator=g, dtype=torch.float64)  # noqa: E731
+    if kind in ("gaussian", "line", "wide", "far"):
+        d = {"line": 1, "wide": 60}.get(kind, 2)
+        x, y = torch.randn(n, d, generator=g, dtype=torch.float64), 0.5 * torch.randn(n, d, generator=g).double()
+        return (x[:, None] - y - (1000 if kind == "far" else 0)).square().sum(-1)
+    if kind == "constant":
+        return torch.ones(n, n, dtype=torch.float64)
+    if kind == "separable":
+        return uniform(n, 1) + uniform(n)
+    cost = torch.randint(0, 4, (n, n), generator=g).double()
     if kind == "duplicates":
-        cost = cost[torch.randint(0, 10, (200,), generator=g)]
-    elif kind == "constant":
-        cost = torch.ones(200, 200, dtype=torch.float64)
+        cost = cost[torch.randint(0, 10, (n,), generator=g)]
     elif kind == "outlier":
-        cost[7] += 1e9
-    elif kind == "separable":
-        cost = torch.rand(200, 1, generator=g, dtype=torch.float64) + torch.rand(200, generator=g, dtype=torch.float64)
+        cost[7] += 1e6
+    return cost
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_degenerate_assignments_are_optimal(kind):
+    cost = awkward(kind, 200)
     rows, columns = linear_sum_assignment(cost.numpy())
     assert float(solve(cost=cost).value) == pytest.approx(float(cost[rows, columns].mean()), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sparse_matching_is_scipys_and_certified(kind, monkeypatch):
+    """The method for large problems, made to work on small ones."""
+    monkeypatch.setattr(assignment, "SMALL", 0)
+    cost = awkward(kind, 150)
+    plan = solve(cost=cost)
+    rows, columns = linear_sum_assignment(cost.numpy())
+    assert float(plan.value) == pytest.approx(float(cost[rows, columns].mean()), rel=1e-12)
+    assert torch.equal(plan.permutation.sort().values, torch.arange(150))
+    certified(plan, cost)
+
+
+@pytest.mark.parametrize("cost", [None, PNorm(2)])
+def test_prices_from_a_part_of_the_points_and_costs_in_blocks(cost, monkeypatch):
+    """What very large problems need; the costs are then never held whole."""
+    x, y = cloud(200, 2, 0), cloud(200, 2, 1) + 3
+    given = {} if cost is None else {"cost": cost}
+    expected = solve(x, y, **given)
+    for module, name, value in ((assignment, "SMALL", 0), (assignment, "LARGE", 64), (assignment, "TINY", 0)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(certificate, "HELD", 0)
+    monkeypatch.setattr(certificate, "BLOCK", 1000)
+    plan = solve(x, y, **given)
+    assert torch.equal(plan.permutation, expected.permutation)
+    certified(plan, plan.problem.dense())
+
+
+def test_large_assignment_in_float32_is_optimal_up_to_rounding():
+    x, y = cloud(1300, 3, 0), cloud(1300, 3, 1) + 2
+    single, double = solve(x.float(), y.float()), solve(x, y)
+    assert abs(double.duality_gap) < 1e-12 and double.marginal_error == 0
+    assert single.f.dtype == torch.float32 and abs(single.duality_gap) < 1e-5
+    assert float(single.value) == pytest.approx(float(double.value), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 40, 150])
+def test_many_assignments_are_those_of_each(n):
+    x = torch.stack([cloud(n, 2, seed) for seed in range(3)])
+    problem = pose(x, x.flip(0) + 1, None, None, SquaredEuclidean())
+    for k, plan in enumerate(exact_assignments(problem)):
+        assert torch.equal(plan.permutation, exact_assignment(problem.single(k)).permutation)
+        certified(plan, plan.problem.dense())
 
 
 def test_approximate_assignment_is_a_permutation_of_nearly_least_cost():
@@ -91,7 +157,7 @@ def test_linear_program_has_pots_value_and_a_certificate(n, m, d, zeros):
     assert len(plan.mass) <= n + m - 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10**6))
 def test_degenerate_programs(n, m, seed):
     """Small integers everywhere: ties, zero costs and zero weights."""
@@ -102,6 +168,93 @@ def test_degenerate_programs(n, m, seed):
     expected = pot.emd2((a / a.sum()).numpy(), (b / b.sum()).numpy(), cost.numpy())
     assert float(plan.value) == pytest.approx(expected, abs=1e-10)
     certified(plan, cost)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 10), st.integers(1, 10), st.integers(1, 3), st.integers(0, 10**6))
+def test_programs_on_points_are_pots_and_symmetric(n, m, d, seed):
+    x, y, a, b = cloud(n, d, seed), cloud(m, d, seed + 1), weights(n, seed, min(2, n - 1)), weights(m, seed + 2)
+    plan, back = solve(x, y, a, b), solve(y, x, b, a)
+    expected = pot.emd2(a.numpy(), b.numpy(), plan.problem.dense().numpy())
+    assert float(plan.value) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(back.value) == pytest.approx(float(plan.value), rel=1e-9, abs=1e-12)
+    certified(plan, plan.problem.dense())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8), st.integers(0, 10**6))
+def test_root_of_the_value_is_a_distance(n, m, k, seed):
+    clouds = [(cloud(s, 2, seed + s), weights(s, seed + s)) for s in (n, m, k)]
+    distance = lambda p, q: float(solve(p[0], q[0], p[1], q[1]).value.clamp(min=0).sqrt())  # noqa: E731
+    p, q, r = clouds
+    assert distance(p, r) <= distance(p, q) + distance(q, r) + 1e-9
+    assert distance(p, p) < 1e-6
+
+
+def extensions():
+    x, y, a, b = cloud(60, 2, 0), cloud(45, 2, 1), weights(60, 2), weights(45, 3, 5)
+    return {"assignment": solve(x, x.flip(1) + 1), "exact": solve(x, y, a, b), "partial": partial_plan(x, y)}
+
+
+def partial_plan(x, y):
+    return solve(x, y, marginals=AtMost(), mass=0.6)
+
+
+@pytest.mark.parametrize("kind", ["assignment", "exact", "partial"])
+def test_extended_potentials_are_the_plans_at_its_own_points(kind):
+    plan = extensions()[kind]
+    x, y = plan.problem.points()
+    torch.testing.assert_close(plan.potential(x), plan.f, atol=1e-12, rtol=0)
+    torch.testing.assert_close(plan.potential(y, "target"), plan.g, atol=1e-12, rtol=0)
+
+
+def test_extended_map_is_the_gradient_of_the_extended_potential():
+    """For |x - y|^2 the map is `z - grad f(z) / 2`; at the points of a permutation it is the permutation."""
+    plan = extensions()["assignment"]
+    x, y = plan.problem.points()
+    z = cloud(30, 2, 7).requires_grad_()
+    (gradient,) = torch.autograd.grad(plan.potential(z).sum(), z)
+    torch.testing.assert_close(plan.extended_map(z), z - gradient / 2)
+    away = plan.extended_map(x)
+    reached = plan.problem.cost.aligned(x, away) - plan.potential(away, "target")
+    torch.testing.assert_close(reached, plan.f, atol=1e-12, rtol=0)  # ties: any optimal target
+    with pytest.raises(InputError, match="cannot be extended"):
+        solve(x, y, cost=plan.problem.dense()).potential(z)
+
+
+def test_value_differentiates_in_points_and_weights():
+    x, y, a, b = cloud(12, 2, 0), cloud(9, 2, 1), weights(12, 2), weights(9, 3)
+    leaves = [t.clone().requires_grad_() for t in (x, y, a, b)]
+    value = replace(solve(x, y, a, b), problem=pose(*leaves, SquaredEuclidean())).value
+    gradients = torch.autograd.grad(value, leaves)
+    for k, leaf in enumerate((x, y, a, b)):
+        step = 1e-5 * torch.randn(leaf.shape, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+        step = step - step.mean() if k > 1 else step
+        moved = [[t + sign * step if i == k else t for i, t in enumerate((x, y, a, b))] for sign in (1, -1)]
+        numeric = float(solve(*moved[0]).value - solve(*moved[1]).value) / 2
+        assert float((gradients[k] * step).sum()) == pytest.approx(numeric, rel=1e-4, abs=1e-12)
+
+
+def test_matching_on_few_edges_is_scipys():
+    g = np.random.default_rng(0)
+    keep = np.union1d(g.choice(1600, 300, replace=False), np.arange(40) * 41)
+    i, j = np.divmod(keep, 40)
+    edges = Edges.of((40, 40), i, j, g.random(len(keep)))
+    column, f, potential = optimal_matching(edges, g.random(40))
+    graph = csr_array((edges.cost, (i, j)), shape=(40, 40))
+    rows, columns = min_weight_full_bipartite_matching(graph)
+    assert graph[np.arange(40), column].sum() == pytest.approx(graph[rows, columns].sum(), rel=1e-12)
+    reduced = edges.cost - f[i] - potential[j]
+    assert reduced.min() > -1e-14 and reduced[column[i] == j].max() < 1e-14
+
+
+@pytest.mark.parametrize("d", [2, 30])
+def test_quick_prices_are_nearly_optimal(d):
+    problem = pose(cloud(300, d, 0), 3 * cloud(300, d, 1) + 100, None, None, SquaredEuclidean())
+    g = quick_prices(problem)
+    dual = row_conjugate(problem, g).mean() + g.mean()
+    optimal = solve(*problem.points()).value
+    assert 0 <= float(optimal - dual) < 0.03 * float(problem.dense().mean() - optimal)
 
 
 def test_one_dimension_is_sorting():
@@ -130,7 +283,7 @@ def test_weights_in_float32():
 
 
 def test_too_few_rounds_warn_with_figures(monkeypatch):
-    monkeypatch.setattr(linear_program, "CANDIDATES", 1)
+    monkeypatch.setattr(candidates, "RANK", 1)
     g = torch.Generator().manual_seed(0)
     cost = torch.rand(300, 200, generator=g, dtype=torch.float64)
     full = solve(cost=cost, a=weights(300, 1), b=weights(200, 2))

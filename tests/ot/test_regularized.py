@@ -179,6 +179,8 @@ def test_at_most_k_sources_for_each_target(seed, dual):
         if k >= 5:
             torch.testing.assert_close(plan.to_dense(), free.to_dense(), atol=1e-6, rtol=0)
             assert plan.converged and plan.dual_value == pytest.approx(float(free.objective), abs=1e-9)
+            other = FullDual(cost, a, b, 0.1, k)(torch.cat([plan.f, plan.g]))
+            assert float(other.value) == pytest.approx(plan.dual_value, abs=1e-9)
     assert values[-1] >= exact and all(p >= q - 1e-6 for p, q in pairwise(values))
 
 

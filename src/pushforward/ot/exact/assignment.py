@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -13,7 +16,7 @@ from pushforward.ot.exact.pricing import quick_prices
 from pushforward.ot.exact.primal_dual import Edges, optimal_matching
 from pushforward.ot.problem import Problem
 
-__all__ = ["approximate_assignment", "exact_assignment"]
+__all__ = ["approximate_assignment", "exact_assignment", "exact_assignments"]
 
 TINY, SMALL, LARGE = 128, 1200, 16384
 """Sizes up to which prices do not pay; up to which the whole matrix is augmented; above which a part is priced."""
@@ -32,9 +35,21 @@ def exact_assignment(problem: Problem) -> SparsePlan:
     """
     matrix = held(problem)
     if problem.shape[0] > SMALL:
-        return _plan(problem, *_sparse_assignment(matrix), "assignment")
+        permutation, dual, row_dual = _sparse_assignment(matrix)
+        return replace(_plan(problem, permutation, dual, "assignment"), row_dual=row_dual)
     dual = _prices(matrix)
     return _plan(problem, _match(matrix.dense() - dual), dual, "assignment")
+
+
+def exact_assignments(problem: Problem) -> list[SparsePlan]:
+    """Return the optimal permutation of every problem of the leading axis; costs of tiny ones are made all at once."""
+    singles = [problem.single(k) for k in range(problem.batch[0])]
+    if problem.shape[0] > TINY:
+        return [exact_assignment(single) for single in singles]
+    costs = problem.dense().double().cpu().numpy()
+    found = torch.from_numpy(np.stack([linear_sum_assignment(cost)[1] for cost in costs])).to(problem.b.device)
+    duals = torch.zeros_like(problem.b, dtype=torch.float64)
+    return [_plan(*each, "assignment") for each in zip(singles, found, duals, strict=True)]
 
 
 def approximate_assignment(problem: Problem) -> SparsePlan:
@@ -56,18 +71,18 @@ def approximate_assignment(problem: Problem) -> SparsePlan:
     return _plan(problem, permutation, dual, "approximate")
 
 
-def _sparse_assignment(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Return the optimal permutation and its column potential."""
+def _sparse_assignment(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the optimal permutation and its potentials, of the columns and of the rows."""
     g = _prices(problem)
     edges = cheap_edges(problem, g).joined(_diagonal(problem))
     tolerance, prices = resolution(problem), g.cpu().numpy()
     while True:
-        columns, f, prices = optimal_matching(edges, prices)
-        g = torch.from_numpy(prices).to(problem.a.device)
-        missing = violated(problem, torch.from_numpy(f).to(g), g, ENTRANTS, tolerance)
-        if len(missing.i) == 0:
-            return torch.from_numpy(columns).to(g.device), g
-        edges = edges.joined(missing)
+        columns, row_prices, prices = optimal_matching(edges, prices)
+        permutation, f, g = (torch.from_numpy(found).to(problem.a.device) for found in (columns, row_prices, prices))
+        grown = edges.joined(violated(problem, f, g, ENTRANTS, tolerance))
+        if len(grown.i) == len(edges.i):
+            return permutation, g, f
+        edges = grown
 
 
 def _prices(problem: Problem) -> Tensor:

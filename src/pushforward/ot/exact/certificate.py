@@ -24,6 +24,8 @@ def held(problem: Problem) -> Problem:
     n, m = problem.shape
     if isinstance(problem.cost, Tensor) or n * m > HELD:
         return problem
+    if n * m <= BLOCK:
+        return replace(problem, cost=problem.dense())
     matrix = torch.empty(n, m, dtype=problem.a.dtype, device=problem.a.device)
     for rows in steps(n, m):
         matrix[rows] = problem.rows(rows)

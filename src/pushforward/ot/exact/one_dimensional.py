@@ -87,12 +87,14 @@ def monotone(problem: Problem) -> SparsePlan:
         levels = _levels(held.a, order_x[None]), _levels(held.b, order_y[None])
     i, j, width = (t[0] for t in _staircase(*levels))
     rows, columns = order_x[i], order_y[j]
-    dual = torch.empty_like(held.b, dtype=torch.float64)
-    dual[columns] = _column_potential(held.aligned(rows, columns).double(), j)
+    cost = held.aligned(rows, columns).double()
+    g = _column_potential(cost, j)
+    row_dual, dual = (torch.empty_like(w, dtype=torch.float64) for w in (held.a, held.b))
+    row_dual[rows], dual[columns] = cost - g, g
     keep = (width > 0).nonzero()[:, 0]
     keep = keep[rows[keep].argsort(stable=True)]
     mass = (width[keep] * held.a.double().sum()).to(held.a.dtype)
-    return SparsePlan(problem, "monotone", len(width), True, rows[keep], columns[keep], mass, dual)
+    return SparsePlan(problem, "monotone", len(width), True, rows[keep], columns[keep], mass, dual, row_dual=row_dual)
 
 
 def _column_potential(cost: Tensor, j: Tensor) -> Tensor:
