@@ -12,8 +12,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	touch $@
 
 # The peers go to a folder of their own that only `make bench` looks into: nothing else can come to need them.
-.venv/.bench: .venv/.installed benchmarks/requirements.txt
+.venv/.bench: .venv/.installed benchmarks/requirements.txt benchmarks/requirements-compiled.txt
 	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/peers --requirement benchmarks/requirements.txt
+	-$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/peers --requirement benchmarks/requirements-compiled.txt
 	touch $@
 
 demo: .venv/.installed  ## learn 3s -> 8s and digits by class; writes demo/*/report.html

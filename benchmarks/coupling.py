@@ -46,7 +46,6 @@ def couplings(spread: float) -> dict[str, Couple]:
     found = {
         "pushforward Independent": ours(Independent()),
         "pushforward MinibatchOT": ours(MinibatchOT()),
-        "pushforward MinibatchOT, approximate": ours(MinibatchOT(method="approximate")),
         "pushforward MinibatchOT, entropic (epsilon 2 % of the mean cost)": ours(
             MinibatchOT(method="entropic", epsilon=0.02 * spread)
         ),

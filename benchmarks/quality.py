@@ -108,7 +108,7 @@ def contenders() -> dict[str, Train]:
         "pushforward, independent": ours(Independent()),
         "pushforward, OT": ours(MinibatchOT()),
         "pushforward, OT over 4 batches": ours(MinibatchOT(), pool=4),
-        "pushforward, approximate OT over 8 batches": ours(MinibatchOT(method="approximate"), pool=8),
+        "pushforward, OT over 8 batches": ours(MinibatchOT(), pool=8),
     }
     if peers.installed("torchcfm"):
         found |= {"torchcfm, I-CFM": torchcfm(exact=False), "torchcfm, OT-CFM": torchcfm(exact=True)}

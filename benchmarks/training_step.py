@@ -108,7 +108,6 @@ def contenders(dimension: int, rows: int, steps: int) -> dict[str, Contender]:
         "by hand, independent": timed(script_step(dimension, rows, straight), steps),
         "pushforward, independent": ours(Independent()),
         "pushforward, OT": ours(MinibatchOT()),
-        "pushforward, approximate OT": ours(MinibatchOT(method="approximate")),
     }
     if peers.installed("torchcfm"):
         found["torchcfm, I-CFM"] = timed(script_step(dimension, rows, peers.matcher(exact=False)), steps)

@@ -67,7 +67,6 @@ def bsp() -> Match:
 
 MATCHERS = {
     "pushforward": Matcher("pushforward", partial(ours, "auto")),
-    "pushforward, approximate": Matcher("pushforward", partial(ours, "approximate"), exact=False),
     "POT emd": Matcher("ot", emd),
     "SciPy linear_sum_assignment": Matcher("scipy", partial(of_matrix, "scipy.optimize", "linear_sum_assignment", 1)),
     "lapx lapjv": Matcher("lap", partial(of_matrix, "lap", "lapjv", 1)),

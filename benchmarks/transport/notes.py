@@ -22,7 +22,7 @@ NOTES = {
     "transport_entropic_4096": _ENTROPIC,
     "transport_exact": """\
 The same clouds and the same worker process; a solver may take 120 seconds. Excess is the cost above the cheapest
-plan's. Ours and BSP's approximate plans are permutations that need not be optimal.
+plan's. BSP's plans are permutations that need not be optimal.
 """,
     "transport_sliced": """\
 10,000 points on either side, 64 dimensions, 500 random directions. By hand is the floor: project, sort either side,

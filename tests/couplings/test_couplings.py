@@ -15,8 +15,6 @@ from pushforward.geometry import PNorm
 COUPLINGS = [
     Independent(),
     MinibatchOT(),
-    MinibatchOT("approximate"),
-    MinibatchOT("auto"),
     MinibatchOT("entropic", epsilon=0.5),
     MinibatchOT(cost=PNorm(1)),
     MinibatchOT(condition_weight=2.0),
@@ -65,7 +63,7 @@ def test_contract(coupling, n, m):
     assert build(describe(coupling)) == coupling and "@article" in cite(coupling)
 
 
-@pytest.mark.parametrize("coupling", COUPLINGS[:5], ids=str)
+@pytest.mark.parametrize("coupling", COUPLINGS[:4], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_images_without_a_condition(coupling, dtype):
     x0, x1, _ = numbered(12, 12, (1, 4, 4), dtype)
@@ -99,19 +97,11 @@ def travelled(pairs):
 
 def test_less_is_travelled_the_more_exact_the_method():
     x0, x1 = torch.randn(300, 2, generator=rng(0)), torch.randn(300, 2, generator=rng(1)) + 3
-    exact, quick, auto = (travelled(MinibatchOT(method)(x0, x1)) for method in ("exact", "approximate", "auto"))
+    exact = travelled(MinibatchOT()(x0, x1))
     cold, warm = (travelled(MinibatchOT("entropic", epsilon=e)(x0, x1, generator=rng())) for e in (0.02, 2.0))
     independent = travelled(Independent()(x0, x1, generator=rng()))
-    assert exact == auto <= quick < warm < independent
+    assert exact < warm < independent
     assert cold == pytest.approx(exact, rel=0.03)  # its draws of the source are random
-    assert quick - exact < 0.03 * (independent - exact)
-
-
-def test_auto_is_approximate_above_its_size(monkeypatch):
-    monkeypatch.setattr("pushforward.couplings.minibatch_ot.EXACT_UP_TO", 200)
-    x0, x1 = torch.randn(300, 8, generator=rng(0)), torch.randn(300, 8, generator=rng(1))
-    assert torch.equal(MinibatchOT("auto")(x0, x1).x0, MinibatchOT("approximate")(x0, x1).x0)
-    assert not torch.equal(MinibatchOT("auto")(x0, x1).x0, MinibatchOT("exact")(x0, x1).x0)
 
 
 def test_entropic_pairs_have_the_schroedinger_correlation():
@@ -128,7 +118,7 @@ def labelled(n=600):
     return torch.randn(n, 1, generator=rng(0)), x1, {"label": label}
 
 
-@pytest.mark.parametrize("method, epsilon", [("exact", None), ("approximate", None), ("entropic", 0.1)])
+@pytest.mark.parametrize("method, epsilon", [("exact", None), ("entropic", 0.1)])
 def test_infinite_weight_keeps_the_source_of_every_label(method, epsilon):
     x0, x1, condition = labelled()
     plain = MinibatchOT(method, epsilon)(x0, x1, condition, generator=rng())
@@ -161,7 +151,7 @@ def test_continuous_and_absent_conditions():
     torch.testing.assert_close(matched, age, equal_nan=True)
 
 
-@pytest.mark.parametrize("coupling", COUPLINGS[:5], ids=str)
+@pytest.mark.parametrize("coupling", COUPLINGS[:4], ids=str)
 def test_unlike_rows_are_refused(coupling):
     x = torch.zeros(4, 3)
     with pytest.raises(InputError, match=r"\(3,\).*\(2,\)"):

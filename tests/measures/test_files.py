@@ -1,7 +1,6 @@
 """Each format is read as it was written, selected, conditioned and weighed."""
 
 import gzip
-import os
 import struct
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from pushforward.errors import InputError
 from pushforward.measures.files import read
 from pushforward.measures.files.select import matches
 from pushforward.measures.write import write_samples
+from pushforward.recipes.data import data_folder
 
-DATA = Path(os.environ.get("PUSHFORWARD_DATA", "/nonexistent"))
+DATA = data_folder() or Path("/nonexistent")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="PUSHFORWARD_DATA is not set")
 
 X = torch.tensor([[0.1, -2.5], [1e-7, 3.0], [7.25, 1e8]])

@@ -12,6 +12,7 @@ from pushforward.metrics import (
     MMD2,
     ClassifierTwoSample,
     EnergyDistance,
+    SinkhornDivergence,
     SlicedWasserstein2,
     Wasserstein2,
     classifier_two_sample,
@@ -31,6 +32,7 @@ PIECES = [
     MMD2(),
     MMD2(1.5, "unbiased"),
     ClassifierTwoSample(steps=5),
+    SinkhornDivergence(),
 ]
 BIASED = [Wasserstein2(), SlicedWasserstein2(50), EnergyDistance(), MMD2(1.0)]
 

@@ -1,6 +1,5 @@
 """Gromov-Wasserstein plans: POT's, isometries undone, factorised distances, and cells measured twice."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from scipy.sparse.csgraph import shortest_path
 import ot as pot
 from pushforward.errors import ConvergenceWarning, InputError
 from pushforward.ot.gromov import SquaredDistances, gromov_wasserstein
+from pushforward.recipes.data import data_folder
 
-CELLS = Path(os.environ.get("PUSHFORWARD_DATA", "/nonexistent")) / "cell_multiomics"
+CELLS = (data_folder() or Path("/nonexistent")) / "cell_multiomics"
 
 
 def cloud(n, d=2, seed=0):

@@ -313,3 +313,35 @@ def test_solve_takes_the_penalties():
     assert isinstance(plan, RegularizedPlan) and plan.method == "quadratic" and plan.marginal_error < 1e-6
     many = solve(torch.stack([x, x + 1]), torch.stack([y, y]), regularization=KSparse(9, 5.0))
     torch.testing.assert_close(many.value[0], plan.value, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("penalty", [Quadratic(5.0), KSparse(6, 5.0)])
+def test_objectives_of_solve_differentiate(penalty):
+    """Finite differences of the optimum in points, costs and weights, of one problem and of many."""
+    x, y, a, b = cloud(8, 2, 0), cloud(6, 2, 1), weights(8, 2), weights(6, 3)
+
+    def of(x, y, a, b, **more):
+        a, b = (w / w.sum(-1, keepdim=True) for w in (a, b))
+        return solve(x, y, a, b, regularization=penalty, tolerance=1e-10, **more).objective
+
+    def check(function, *inputs):
+        inputs = [t.clone().requires_grad_() for t in inputs]
+        assert torch.autograd.gradcheck(function, inputs, eps=1e-5, atol=1e-5, fast_mode=True)
+
+    check(of, x, y, a, b)
+    check(lambda cost, a: of(None, None, a, b, cost=cost), torch.cdist(x, y).square(), a)
+    check(lambda x, b: of(x, torch.stack([y, y]), a, b), torch.stack([x, x + 0.3]), torch.stack([b, b.flip(0)]))
+
+
+def test_only_the_objective_follows_the_points():
+    """The plan changes with the points: what holds it fixed would have another derivative."""
+    x, y = cloud(8, 2, 0).requires_grad_(), cloud(6, 2, 1).requires_grad_()
+    with pytest.warns(ConvergenceWarning):
+        plan = solve(x, y, regularization=KSparse(2, 5.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plan.objective.requires_grad and plan.duality_gap < 1 and plan.row_residual < 1
+        z = x.detach()
+        held = (plan.value, plan.f, plan.barycentric_map(), plan.potential(z), plan.extended_map(z), plan.to_dense())
+        assert not any(t.requires_grad for t in held)
+        assert repair(plan).marginal_error < 1e-12

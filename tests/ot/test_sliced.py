@@ -62,12 +62,20 @@ def test_modes_are_ordered():
     assert of("mean") < of("importance") < largest < of("max")
 
 
+def searched(x, y, a=None, b=None):
+    """The largest distance along any direction of the plane, looked for on finer and finer grids."""
+    low, high = 0.0, math.pi
+    for _ in range(4):
+        angle = torch.linspace(low, high, 2001, dtype=F64)
+        along = wasserstein_1d(*(t @ torch.stack([angle.cos(), angle.sin()]) for t in (x, y)), a, b)
+        low, high = (float(angle[along.argmax()]) + sign * float(angle.diff()[0]) for sign in (-1, 1))
+    return along.max().item()
+
+
 def test_largest_direction_in_the_plane_is_a_searched_ones():
     x, y, a, b = clouds(d=2)
-    angle = torch.linspace(0, math.pi, 5001, dtype=F64)
-    searched = wasserstein_1d(*(t @ torch.stack([angle.cos(), angle.sin()]) for t in (x, y)), a, b).max().item()
     ours = sliced_wasserstein(x, y, a, b, mode="max", directions=16, generator=seeded(0)).item()
-    assert ours == pytest.approx(searched, rel=1e-4)
+    assert ours == pytest.approx(searched(x, y, a, b), rel=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["mean", "importance"])
@@ -84,6 +92,20 @@ def test_gradient_along_the_largest_direction():
     x, y, _, b = clouds(5, 7, 2)
     run = lambda x: sliced_wasserstein(x, y + 10, b=b, mode="max", directions=8, generator=seeded(0))  # noqa: E731
     assert torch.autograd.gradcheck(run, x.requires_grad_(), rtol=1e-4)
+
+
+def test_gradient_along_the_largest_direction_where_clouds_overlap():
+    """There couplings change all the time; among many points each change is small."""
+    g = seeded(1)
+    x, y = torch.randn(500, 2, generator=g, dtype=F64), torch.randn(500, 2, generator=g, dtype=F64)
+    y = y * torch.tensor([1.3, 0.8])
+    largest = sliced_wasserstein(x.requires_grad_(), y, mode="max", directions=1000, generator=seeded(0))
+    (gradient,) = torch.autograd.grad(largest, x)
+    steps = [1e-5 * t / t.norm() for t in torch.randn(4, 500, 2, generator=g, dtype=F64)]
+    with torch.no_grad():
+        risen = torch.tensor([searched(x + step, y) - searched(x - step, y) for step in steps]) / 2
+    expected = torch.stack([(gradient * step).sum() for step in steps])
+    assert float((risen - expected).norm() / risen.norm()) < 0.05
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -108,3 +130,16 @@ def test_refusals():
         sliced_wasserstein(x, x, mode="least")
     with pytest.raises(InputError, match=r"wanted points \(n, d\)"):
         sliced_wasserstein(x[None], x[None])
+    with pytest.raises(InputError, match="sums to 3"):
+        sliced_wasserstein(x, x, torch.ones(3))
+    with pytest.raises(InputError, match="b has a negative weight, first at row 1"):
+        sliced_wasserstein(x, x, None, torch.tensor([1.0, -0.5, 0.5]))
+    with pytest.raises(InputError, match=r"a has shape \(2,\), wanted \(3,\)"):
+        sliced_wasserstein(x, x, torch.ones(2) / 2)
+    for p in (0.5, math.inf, math.nan):
+        with pytest.raises(InputError, match="p must be finite and at least 1"):
+            sliced_wasserstein(x, x, p=p)
+    with pytest.raises(InputError, match="both must agree"):
+        sliced_wasserstein(x, x[:, :1])
+    with pytest.raises(InputError, match="y has 1 non-finite value, first at row 2"):
+        sliced_wasserstein(x, torch.tensor([[0.0, 0.0], [0.0, 0.0], [math.nan, 0.0]]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pushforward.cli.main import dispatch
 from pushforward.cli.terminal import bold
 from pushforward.errors import InputError, nearest
 from pushforward.recipes import Recipe, Result, claims_table, find_recipe, recipe_names, run_recipe, systems_table
+from pushforward.recipes.data import data_folder
 
 __all__ = ["ACTIONS", "run"]
 
@@ -133,8 +133,8 @@ def run(argv: list[str]) -> int:
 
 def _lacking(recipe: Recipe) -> str:
     """Say which data a recipe lacks, empty when it has all."""
-    folder = os.environ.get("PUSHFORWARD_DATA", "")
-    if not recipe.needs or (folder and (Path(folder) / recipe.needs).exists()):
+    folder = data_folder()
+    if not recipe.needs or (folder and (folder / recipe.needs).exists()):
         return ""
     place = f" ({folder})" if folder else ""
     return f"{recipe.needs} in the folder that the environment variable PUSHFORWARD_DATA names{place}"

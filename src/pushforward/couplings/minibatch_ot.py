@@ -21,16 +21,12 @@ from pushforward.ot.solve import Method
 
 __all__ = ["MinibatchOT"]
 
-EXACT_UP_TO = 1024
-"""Rows up to which `method="auto"` solves exactly."""
-
 
 @dataclass(frozen=True)
 class MinibatchOT(Coupling):
     """Pair source and target rows by optimal transport between them.
 
-    - `method="exact"`: the permutation of least total cost. `"approximate"`: a permutation of nearly least cost,
-      sooner. `"auto"`: exact up to 1024 rows, approximate above.
+    - `method="exact"`: the permutation of least total cost.
     - `method="entropic"`: the entropic plan for `epsilon`, in units of the cost; every target row is used once, and
       its source row drawn from the plan's conditional law. With squared distances, `epsilon = 2 sigma^2` gives the
       Schroedinger bridge of diffusion sigma.
@@ -81,16 +77,14 @@ class MinibatchOT(Coupling):
         ),
     )
 
-    method: Literal["exact", "approximate", "entropic", "auto"] = "exact"
+    method: Literal["exact", "entropic"] = "exact"
     epsilon: float | None = None
     condition_weight: float = 0.0
     cost: Cost = field(default_factory=SquaredEuclidean)
 
     def __post_init__(self) -> None:
-        if self.method not in ("exact", "approximate", "entropic", "auto"):
-            raise InputError(
-                f"MinibatchOT has no method {self.method!r}: use 'exact', 'approximate', 'entropic' or 'auto'"
-            )
+        if self.method not in ("exact", "entropic"):
+            raise InputError(f"MinibatchOT has no method {self.method!r}: use 'exact' or 'entropic'")
         if self.method == "entropic" and not (self.epsilon is not None and 0 < self.epsilon < math.inf):
             raise InputError(
                 f"MinibatchOT(method='entropic') needs a positive epsilon in units of the cost, got {self.epsilon}"
@@ -153,11 +147,6 @@ class MinibatchOT(Coupling):
 
     def _sources(self, x0: Tensor, x1: Tensor, cost: Cost | Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the source row of every target row: `(m,)`."""
-        plan = solve(x0.flatten(1), x1.flatten(1), cost=cost, epsilon=self.epsilon, method=self._solver(x1.shape[0]))
+        method: Method = "assignment" if self.epsilon is None else "auto"
+        plan = solve(x0.flatten(1), x1.flatten(1), cost=cost, epsilon=self.epsilon, method=method)
         return plan.sample_sources(generator=generator)
-
-    def _solver(self, rows: int) -> Method:
-        if self.method == "entropic":
-            return "sinkhorn"
-        exact = self.method == "exact" or (self.method == "auto" and rows <= EXACT_UP_TO)
-        return "assignment" if exact else "approximate"

@@ -14,6 +14,11 @@ from pushforward.ot.marginals import KL, AtMost, Exact
 from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Problem
 from pushforward.ot.regularization import KSparse, Quadratic, Relative
+from pushforward.ot.regularized.plan import RegularizedPlan
+from pushforward.ot.regularized.repair import repair
+from pushforward.ot.regularized.solve import regularized_transport
+from pushforward.ot.semidiscrete.fit import semidiscrete
+from pushforward.ot.semidiscrete.plan import SemiDiscretePlan
 from pushforward.ot.sliced import sliced_wasserstein
 from pushforward.ot.solve import solve
 
@@ -30,7 +35,9 @@ __all__ = [
     "Plan",
     "Problem",
     "Quadratic",
+    "RegularizedPlan",
     "Relative",
+    "SemiDiscretePlan",
     "SparsePlan",
     "SquaredDistances",
     "bures_barycenter",
@@ -38,6 +45,9 @@ __all__ = [
     "free_barycenter",
     "gromov_wasserstein",
     "pooled_reference",
+    "regularized_transport",
+    "repair",
+    "semidiscrete",
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "solve",

@@ -82,6 +82,14 @@ class Problem:
         x, y = self.points()
         return self.cost.pairwise(x, y[..., columns, :])
 
+    def part(self, rows: slice | Tensor, columns: slice | Tensor) -> Problem:
+        """Return the single problem between some of its points; its weights need not sum to one."""
+        a, b = self.a[rows], self.b[columns]
+        if isinstance(self.cost, Tensor):
+            return replace(self, a=a, b=b, cost=self.cost[rows][:, columns], x=None, y=None)
+        x, y = self.points()
+        return replace(self, a=a, b=b, x=x[rows], y=y[columns])
+
     def aligned(self, i: Tensor, j: Tensor) -> Tensor:
         """Return the cost of each pair of indices `(i_k, j_k)` of a single problem: `(k,)`."""
         if isinstance(self.cost, Tensor):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
+from pushforward.geometry import SquaredEuclidean
 from pushforward.ot.exact.one_dimensional import line_costs
-from pushforward.tensors import check_finite
+from pushforward.ot.problem import Array, pose
 
 __all__ = ["SliceMode", "sliced_wasserstein"]
 
@@ -17,17 +19,17 @@ SliceMode: TypeAlias = Literal["mean", "max", "importance"]
 """How the distances along the directions make one number."""
 
 BLOCK = 1 << 23
-"""Projected points that are sorted at a time."""
+"""Projected points that are held at a time."""
 
 STARTS, STEPS = 8, 20
 """Directions that `"max"` improves, the best of the random ones, and how often."""
 
 
 def sliced_wasserstein(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     p: float = 2.0,
     directions: int = 128,
@@ -43,9 +45,14 @@ def sliced_wasserstein(
       bound of max-sliced `W_p^p`. A translation by v gives `|v|^p`.
     - `"importance"`: `sum_l softmax(W)_l W_l`, between the two; the softmax sees the unit of x.
 
-    Weights are uniform unless given as `a: (n,)`, `b: (m,)`; they are divided by their sums. The result is in units of
-    `x^p` and differentiable in points and weights (the directions of `"max"` are held). Time `L (n + m) log(n + m)`.
-    Raises `InputError` for points of unlike dimension or dtype, `p < 1`, and an unknown mode.
+    Weights are uniform unless given as `a: (n,)`, `b: (m,)`, of sum 1, zeros allowed. The result is in units of `x^p`
+    and differentiable in points and weights. The gradient of `"max"` holds the direction and its coupling, which is
+    right where the clouds lie apart. Where they overlap, the largest distance is often found where two projections
+    change places, at a kink, and the gradient is that of one side: in the plane it was off by up to 2 % for 500 points,
+    4 % for 100 and tens of per cent for 20. More `directions` find a larger distance, but at a kink still.
+
+    Time `L (n + m) log(n + m)`. Raises `InputError` for points that are not finite or of unlike dimension or dtype,
+    weights that are negative or do not sum to 1, `p < 1` or infinite, and an unknown mode.
 
     Sources: Bonneel et al., *Sliced and Radon Wasserstein barycenters of measures* (2015); Deshpande et al.,
     *Max-sliced Wasserstein distance and its use for GANs* (2019); Nguyen and Ho, *Energy-based sliced Wasserstein
@@ -55,34 +62,34 @@ def sliced_wasserstein(
     >>> sliced_wasserstein(x, x + 2, mode="max")
     tensor(4.)
     """
-    _check(x, y, a, b, p, directions, mode)
-    theta = _unit(_normal(x.shape[1], directions, x, generator).T)
-    with torch.no_grad():
-        theta = _climb(theta, x, y, a, b, p) if mode == "max" else theta
-    costs = _costs(theta, x, y, a, b, p)
-    return (torch.softmax(costs, 0) * costs).sum() if mode == "importance" else costs.mean()
+    problem = pose(x, y, a, b, SquaredEuclidean())
+    source, target = problem.points()
+    if problem.batch:
+        raise InputError(f"x has shape {tuple(source.shape)}, wanted points (n, d) of one problem")
+    _check(directions, mode)
+    weights = None if a is None else problem.a, None if b is None else problem.b
+
+    def costs(theta: Tensor) -> Tensor:
+        parts = theta.split(max(1, BLOCK // (len(source) + len(target))))
+        return torch.cat([line_costs(part @ source.T, part @ target.T, *weights, p) for part in parts])
+
+    theta = _unit(_normal(source.shape[1], directions, source, generator).T)
+    along = costs(_climb(theta, costs) if mode == "max" else theta)
+    return (torch.softmax(along, 0) * along).sum() if mode == "importance" else along.mean()
 
 
-def _costs(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Tensor:
-    """Return `W_p^p` along each direction `theta: (L, d)`: `(L,)`."""
-    parts = theta.split(max(1, BLOCK // (x.shape[0] + y.shape[0])))
-    return torch.cat([line_costs(part @ x.T, part @ y.T, a, b, p) for part in parts])
-
-
-def _climb(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Tensor:
+@torch.no_grad()
+def _climb(theta: Tensor, costs: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the best direction, `(1, d)`, seen while the best few of `theta` move to where their gradients point."""
-    costs = _costs(theta, x, y, a, b, p)
-    theta = theta[costs.topk(min(STARTS, len(theta))).indices]
-    x, y = x.detach(), y.detach()
-    a, b = (None if t is None else t.detach() for t in (a, b))
-    best, most = theta[:1], costs.max()
+    found = costs(theta)
+    theta = theta[found.topk(min(STARTS, len(theta))).indices]
+    best, most = theta[:1], found.max()
     for _ in range(STEPS):
         with torch.enable_grad():
-            theta.requires_grad_()
-            costs = _costs(theta, x, y, a, b, p)
-            (gradient,) = torch.autograd.grad(costs.sum(), theta)
-        if costs.max() > most:
-            best, most = theta[costs.argmax()].detach()[None], costs.max().detach()
+            found = costs(theta.requires_grad_())
+            (gradient,) = torch.autograd.grad(found.sum(), theta)
+        if found.max() > most:
+            best, most = theta[found.argmax()].detach()[None], found.max().detach()
         theta = _unit(gradient)
     return best.detach()
 
@@ -96,20 +103,7 @@ def _normal(d: int, n: int, like: Tensor, generator: torch.Generator | None) -> 
     return torch.randn(d, n, generator=generator, device=device, dtype=like.dtype).to(like.device)
 
 
-def _check(
-    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float, directions: int, mode: SliceMode
-) -> None:
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or x.numel() * y.numel() == 0:
-        raise InputError(f"x is {tuple(x.shape)} and y {tuple(y.shape)}: wanted points (n, d) and (m, d), not empty")
-    if x.dtype != y.dtype or x.device != y.device or not x.is_floating_point():
-        raise InputError(f"x is {x.dtype} on {x.device} but y is {y.dtype} on {y.device}: both must agree, and float")
-    for name, values in (("x", x), ("y", y)):
-        check_finite(name, values)
-    for name, weights, points in (("a", a, x), ("b", b, y)):
-        if weights is not None and weights.shape != points.shape[:1]:
-            raise InputError(f"{name} has shape {tuple(weights.shape)}, wanted ({points.shape[0]},)")
-    if not p >= 1:
-        raise InputError(f"sliced_wasserstein needs p of at least 1, got {p}")
+def _check(directions: int, mode: SliceMode) -> None:
     if directions < 1:
         raise InputError(f"directions must be at least 1, got {directions}")
     if mode not in ("mean", "max", "importance"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -13,10 +15,11 @@ from pushforward.errors import InputError, nearest
 from pushforward.geometry import Cost, PNorm, SquaredEuclidean
 from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.entropic.solver import entropic
-from pushforward.ot.exact.assignment import approximate_assignment, exact_assignment
-from pushforward.ot.exact.linear_program import linear_program
+from pushforward.ot.exact.assignment import exact_assignment
 from pushforward.ot.exact.one_dimensional import monotone
-from pushforward.ot.exact.partial import partial
+from pushforward.ot.exact.partial import partial_transport
+from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.exact.transport import exact_transport
 from pushforward.ot.marginals import KL, Exact, Marginal
 from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Array, Problem, pose
@@ -25,10 +28,10 @@ from pushforward.ot.regularized.solve import regularized_transport
 
 __all__ = ["Method", "solve"]
 
-Method: TypeAlias = Literal["auto", "assignment", "approximate", "exact", "sinkhorn", "newton"]
+Method: TypeAlias = Literal["auto", "assignment", "exact", "sinkhorn", "newton"]
 """Solvers of `solve`; `auto` picks one by what is asked for, by size and by dimension."""
 
-_EXACT = ("assignment", "approximate", "exact")
+_EXACT = ("assignment", "exact")
 _ENTROPIC = ("sinkhorn", "newton")
 _METHODS = ("auto", *_EXACT, *_ENTROPIC)
 
@@ -57,7 +60,7 @@ def solve(
     independent problems: `x: (B, n, d)`, or a cost `(B, n, m)`. What is minimised, and over what:
 
     - nothing else given: the exact plan. `method="assignment"` is the optimal permutation (equal sizes, uniform
-      weights), `"approximate"` a nearly optimal one, sooner; `"exact"` takes any weights, a linear program.
+      weights), `"exact"` takes any weights.
     - `epsilon`, in units of the cost, or `Relative(0.05, "mean")`: the entropic plan. `"sinkhorn"` sweeps; `"newton"`
       takes sparse Newton steps on a truncated kernel, fast where epsilon is small. `init: (m,)` is a column potential
       to start from.
@@ -68,8 +71,9 @@ def solve(
       transport, exact or entropic).
 
     `method="auto"` chooses by what is asked, size and density; `plan.method` tells. `tolerance` bounds the L1 error of
-    the marginals (by default 1e-6, and 1e-4 for float32), for `"exact"` the violation of the dual relative to the
-    cost's spread. Entropic plans differentiate: `plan.objective` by the envelope theorem, everything else implicitly.
+    the marginals of all but exact plans (by default 1e-6, and 1e-4 for float32). Entropic plans differentiate:
+    `plan.objective` by the envelope theorem, everything else implicitly; of a quadratic or k-sparse plan only
+    `plan.objective` does.
 
     Raises `InputError` for bad input and for options without effect; warns with `ConvergenceWarning` where the
     tolerance was not reached.
@@ -122,24 +126,37 @@ class _Asked:
 def _solve(problem: Problem, asked: _Asked) -> Plan:
     if asked.epsilon is not None:
         return _entropic(problem, asked)
-    if problem.batch:
-        return BatchPlan(problem, [_solve(problem.single(k), asked) for k in range(problem.batch[0])])
     if any(isinstance(rule, KL) for rule in problem.marginals):
         raise InputError("marginals=KL(...) needs epsilon, in units of the cost")
-    return _unregularized(problem.detached(), asked) if asked.regularization is None else _regularized(problem, asked)
+    if problem.batch:
+        with torch.enable_grad():  # the parts keep the history of the whole
+            parts = [problem.single(k) for k in range(problem.batch[0])]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # exact solvers run without the interpreter lock
+            return BatchPlan(problem, list(pool.map(partial(_solve_one, asked), parts)))
+    return _solve_one(asked, problem)
 
 
-def _unregularized(problem: Problem, asked: _Asked) -> Plan:
+def _solve_one(asked: _Asked, problem: Problem) -> Plan:
+    with torch.no_grad():  # of each thread
+        if asked.regularization is not None:
+            return _regularized(problem, asked)
+        return replace(_unregularized(problem.detached(), asked), problem=problem)
+
+
+def _unregularized(problem: Problem, asked: _Asked) -> SparsePlan:
     """Return a plan of least cost, or nearly so: a vertex of the polytope."""
+    if asked.tolerance is not None or asked.max_iterations is not None:
+        raise InputError(
+            "tolerance and max_iterations have no effect on an exact plan: leave them out, or give epsilon"
+        )
     if problem.mass is not None:
-        return partial(problem)
+        return partial_transport(problem)
     if asked.method == "auto" and _on_a_line(problem):
         return monotone(problem)
-    if asked.method in ("assignment", "approximate") or (asked.method == "auto" and problem.is_assignment):
+    if asked.method == "assignment" or (asked.method == "auto" and problem.is_assignment):
         _check_assignment(problem, asked)
-        return exact_assignment(problem) if asked.method != "approximate" else approximate_assignment(problem)
-    tolerance, limit = asked.tolerance or 1e-9, asked.max_iterations or 100
-    return linear_program(problem, tolerance, limit)
+        return exact_assignment(problem)
+    return exact_transport(problem)
 
 
 def _on_a_line(problem: Problem) -> bool:
@@ -151,7 +168,7 @@ def _on_a_line(problem: Problem) -> bool:
 def _regularized(problem: Problem, asked: _Asked) -> Plan:
     assert asked.regularization is not None  # checked by the caller; narrows the type
     tolerance, limit = asked.tolerance or _tolerance(problem), asked.max_iterations or 2000
-    return regularized_transport(problem.detached(), asked.regularization, tolerance, limit)
+    return regularized_transport(problem, asked.regularization, tolerance, limit)
 
 
 def _tolerance(problem: Problem) -> float:
@@ -187,8 +204,4 @@ def _check_assignment(problem: Problem, asked: _Asked) -> None:
         what = "unequal weights" if n == m else f"{n} and {m} points"
         raise InputError(
             f"method={name!r} needs as many points on either side, of equal weight, got {what}: use method='exact'"
-        )
-    if asked.tolerance is not None or asked.max_iterations is not None:
-        raise InputError(
-            f"tolerance and max_iterations have no effect on an assignment (method={name!r}): leave them out"
         )

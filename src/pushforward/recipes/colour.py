@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pushforward.maps.plan import PlanTransport
 from pushforward.metrics import wasserstein2
 from pushforward.ot import Relative, solve
 from pushforward.randomness import seeded
+from pushforward.recipes.data import data_folder
 from pushforward.recipes.experiment import Experiment, Figures
 
 __all__ = ["ColourTransfer", "Method", "photographs", "read_photograph", "transfer"]
@@ -73,7 +73,7 @@ class ColourTransfer(Experiment):
 
 def photographs(width: int) -> tuple[Tensor, Tensor]:
     """Return the source and the target, each `(height, width, 3)` in [0, 1]."""
-    folder = Path(os.environ.get("PUSHFORWARD_DATA", ""))
+    folder = data_folder() or Path()
     paths = [folder / name for name in (DAY, SUNSET)]
     if all(path.is_file() for path in paths):
         first, second = (read_photograph(path, width) for path in paths)

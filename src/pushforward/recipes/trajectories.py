@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from pushforward.measures import Measure, read
 from pushforward.metrics import wasserstein2
 from pushforward.ot import solve
+from pushforward.recipes.data import data_folder
 from pushforward.recipes.experiment import Experiment, Figures, class_names
 from pushforward.training import fit_config
 
@@ -36,8 +37,8 @@ class LeaveOneTimeOut(Experiment):
 
     def run(self, seed: int) -> Figures:
         """Fit with this seed and measure on up to `rows` cells of each snapshot."""
-        folder = os.environ.get("PUSHFORWARD_DATA", ".")
-        first, held_out, last = (read(os.path.join(folder, spec)) for spec in (self.first, self.held_out, self.last))
+        folder = data_folder() or Path()
+        first, held_out, last = (read(str(folder / spec)) for spec in (self.first, self.held_out, self.last))
         transport = fit_config({"source": first, "target": last, "seed": seed} | self.config)
         rows = min(self.rows, len(first), len(last), len(held_out) // 2)
         x0, x1 = self._some(first, rows, seed), self._some(last, rows, seed)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["Solved", "conjugate_gradients"]
+__all__ = ["Preconditioner", "Solved", "conjugate_gradients"]
+
+Preconditioner: TypeAlias = Tensor | Callable[[Tensor], Tensor]
+"""A positive diagonal to divide by, or the product with an approximate inverse, symmetric and positive."""
 
 
 @dataclass(frozen=True)
@@ -21,28 +25,37 @@ class Solved:
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], rhs: Tensor, diagonal: Tensor, *, tolerance: float, max_iterations: int
+    product: Callable[[Tensor], Tensor],
+    rhs: Tensor,
+    preconditioner: Preconditioner,
+    *,
+    tolerance: float,
+    max_iterations: int,
 ) -> Solved:
-    """Solve `A x = rhs` for `rhs: (..., m)`, given `product(v) = A v`; a positive `diagonal` preconditions (Jacobi).
+    """Solve `A x = rhs` for `rhs: (..., m)`, given `product(v) = A v`.
 
-    Residuals are measured in the norm of the inverse diagonal. A may be singular where the right-hand side is
-    orthogonal to its kernel. Leading axes are independent systems.
+    Residuals are measured in the norm of the preconditioner. A may be singular where the right-hand side is orthogonal
+    to its kernel; a system whose direction has no curvature, by rounding, ends there. Leading axes are independent
+    systems.
     """
+    precondition = preconditioner if callable(preconditioner) else lambda v: v / preconditioner
     x, residual = torch.zeros_like(rhs), rhs
-    direction = residual / diagonal
+    direction = precondition(residual)
     square = start = _dot(residual, direction)
-    iterations = 0
-    while iterations < max_iterations and bool((open_ := square > tolerance**2 * start).any()):
+    goal, nought, open_, iterations = tolerance**2 * start, torch.zeros_like(start), start > 0, 0
+    while iterations < max_iterations and bool((open_ := open_ & (square > goal)).any()):
         image = product(direction)
-        step = torch.where(open_, square / _dot(direction, image), 0)
-        x, residual = x + step * direction, residual - step * image
-        scaled = residual / diagonal
+        curvature = _dot(direction, image)
+        open_ = open_ & (curvature > 0)
+        step = torch.where(open_, square / curvature, nought)
+        x, residual = x.addcmul(step, direction), residual.addcmul(step, image, value=-1)
+        scaled = precondition(residual)
         last, square = square, _dot(residual, scaled)
-        direction = scaled + torch.where(open_, square / last, 0) * direction
+        direction = scaled.addcmul(torch.where(open_, square / last, nought), direction)
         iterations += 1
-    relative = torch.where(start > 0, square / start, 0)
+    relative = torch.where(start > 0, square / start, nought)
     return Solved(x, iterations, float(relative.max().sqrt()))
 
 
 def _dot(u: Tensor, v: Tensor) -> Tensor:
-    return (u * v).sum(-1, keepdim=True)
+    return torch.linalg.vecdot(u, v).unsqueeze(-1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +10,7 @@ from scipy.sparse import diags_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from pushforward.ot.entropic.conjugate_gradients import Preconditioner, conjugate_gradients
 from pushforward.ot.entropic.loop import State
 from pushforward.ot.entropic.sparse import Candidates, Matrix, SparseTransform
 from pushforward.ot.problem import Problem
@@ -84,22 +84,21 @@ def _direction(transform: SparseTransform, problem: Problem, point: _Point, ridg
     shares = transform.shares(point.f, point.g, least=min(KEPT, 0.1 * point.error))
     plan, a = Matrix(shares, shares.costs), problem.a
     diagonal = point.columns + ridge * problem.b + 1e-14 * problem.b.mean()
-    precondition = _factorised(shares, a, diagonal)
     found = conjugate_gradients(
-        lambda w: diagonal * w - plan.transpose_apply(a * plan.apply(w)), problem.b - point.columns, precondition,
-        max(min(0.1, point.error), 1e-4), SOLVES,
-    )  # fmt: skip
+        lambda w: diagonal * w - plan.transpose_apply(a * plan.apply(w)), problem.b - point.columns,
+        _factorised(shares, a, diagonal), tolerance=max(min(0.1, point.error), 1e-4), max_iterations=SOLVES,
+    ).x  # fmt: skip
     found = found - found.median()  # constants have no effect
     return transform.epsilon * found.clamp(-LONGEST, LONGEST)
 
 
-def _factorised(shares: Candidates, a: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
+def _factorised(shares: Candidates, a: Tensor, diagonal: Tensor) -> Preconditioner:
     """Return the inverse of the Hessian of the largest entries only: a preconditioner that knows who is tied to whom.
 
     With one or two partners a row, its factors have hardly more entries than itself. Off the CPU, the diagonal's.
     """
     if a.device.type != "cpu":
-        return lambda residual: residual / diagonal
+        return diagonal
     large = shares.where(shares.costs > LARGE)
     root = replace(large, costs=large.costs * a.sqrt().index_select(0, large.i))
     part = Matrix(root, root.costs).forward
@@ -123,28 +122,3 @@ def _line_search(
         if new.dual >= point.dual + 1e-4 * step * slope - noise and new.error < math.inf:
             return step, _evaluate(transform, problem, new.swept)
     return 0.0, point
-
-
-def conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor],
-    right: Tensor,
-    precondition: Callable[[Tensor], Tensor],
-    relative: float,
-    most: int,
-) -> Tensor:
-    """Solve a positive semi-definite system until the L1 residual has fallen to `relative` of what it was."""
-    x, residual = torch.zeros_like(right), right
-    p = z = precondition(residual)
-    rz, goal = float(residual @ z), relative * float(right.abs().sum())
-    for _ in range(most):
-        q = matrix(p)
-        curvature = float(p @ q)
-        if not curvature > 0:
-            break
-        x, residual = x + (rz / curvature) * p, residual - (rz / curvature) * q
-        if float(residual.abs().sum()) <= goal:
-            break
-        z = precondition(residual)
-        rz, last = float(residual @ z), rz
-        p = z + (rz / last) * p
-    return x

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pushforward.ot.problem import Problem
 
-__all__ = ["column_conjugate", "entries", "held", "resolution", "row_conjugate", "steps", "tighten"]
+__all__ = ["blocks", "column_conjugate", "held", "row_conjugate", "steps"]
 
-HELD = 1 << 24
+HELD = 1 << 27
 """Entries up to which the cost matrix is made once and held."""
 
 BLOCK = 1 << 18
@@ -52,34 +52,3 @@ def row_conjugate(problem: Problem, g: Tensor) -> Tensor:
 def column_conjugate(problem: Problem, f: Tensor) -> Tensor:
     """Return `g_j = min_i C_ij - f_i`, the largest potential that is feasible with `f: (n,)`: `(m,)`."""
     return torch.stack([(cost - f[rows, None]).amin(0) for rows, cost in blocks(problem)]).amin(0)
-
-
-def entries(problem: Problem, i: Tensor, j: Tensor) -> Tensor:
-    """Return the entries `C_ij` of the matrix that the passes see, rounded as there: `(k,)`."""
-    found = torch.empty(i.shape, dtype=torch.float64, device=i.device)
-    for rows, cost in blocks(problem):
-        here = (i >= rows.start) & (i < rows.stop)
-        found[here] = cost[i[here] - rows.start, j[here]]
-    return found
-
-
-def resolution(problem: Problem) -> float:
-    """Return the reduced cost that cannot be told from zero, by the rounding of the costs."""
-    largest = max(float(max(-cost.min(), cost.max())) for _, cost in blocks(problem))
-    return 64 * torch.finfo(problem.a.dtype).eps * largest
-
-
-def tighten(problem: Problem, i: Tensor, j: Tensor, g: Tensor) -> Tensor:
-    """Lower `g: (m,)` until every entry `(i, j)` of a plan is tight, `f_i + g_j = C_ij`, and no other edge is violated.
-
-    These are Bellman-Ford shortest paths in the residual graph; they end after at most as many rounds as there are
-    points exactly when the plan is optimal.
-    """
-    cost, tolerance = entries(problem, i, j), resolution(problem)
-    for _ in range(sum(problem.shape)):
-        f = g.new_full((problem.shape[0],), -torch.inf).scatter_reduce(0, i, cost - g[j], "amax")
-        lower = column_conjugate(problem, f)
-        if not bool((lower < g - tolerance).any()):
-            break
-        g = torch.minimum(g, lower)
-    return g

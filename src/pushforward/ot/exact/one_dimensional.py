@@ -15,6 +15,9 @@ from pushforward.ot.problem import Array, Problem, pose
 
 __all__ = ["line_costs", "monotone", "wasserstein_1d"]
 
+BLOCK = 1 << 18
+"""Points of a side that are sorted and compared at a time, so that all passes over them happen in the cache."""
+
 
 def wasserstein_1d(x: Array, y: Array, a: Array | None = None, b: Array | None = None, p: float = 2) -> Tensor:
     """`W_p^p`, the p-th power of the Wasserstein distance, between weighted points on the line.
@@ -54,6 +57,11 @@ def line_costs(x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: floa
     """
     if not 1 <= p < math.inf:
         raise InputError(f"the power p must be finite and at least 1, got {p}")
+    step = max(1, BLOCK // max(x.shape[-1], y.shape[-1])) if x.device.type == "cpu" else len(x)
+    return torch.cat([_block_costs(*rows, a, b, p) for rows in zip(x.split(step), y.split(step), strict=True)])
+
+
+def _block_costs(x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Tensor:
     if a is None and b is None and x.shape == y.shape:
         return _power(_sorted_values(x) - _sorted_values(y), p).mean(-1)
     (x, a), (y, b) = _quantiles(x, a), _quantiles(y, b)

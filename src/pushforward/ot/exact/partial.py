@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
-from pushforward.ot.exact.linear_program import linear_program
 from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.exact.transport import exact_transport
 from pushforward.ot.marginals import Exact
 from pushforward.ot.problem import Problem
 
-__all__ = ["partial"]
+__all__ = ["partial_transport"]
 
 
-def partial(problem: Problem, tolerance: float = 1e-9, max_rounds: int = 100) -> SparsePlan:
+def partial_transport(problem: Problem) -> SparsePlan:
     """Move exactly `problem.mass` at least cost, taking at most `a` and bringing at most `b`.
 
     What is not moved goes to slack points at no cost: one target of mass `sum a - s`, one source of mass `sum b - s`,
@@ -39,14 +39,12 @@ def partial(problem: Problem, tolerance: float = 1e-9, max_rounds: int = 100) ->
     a = torch.cat([problem.a.double(), cost.new_tensor([max(right, 0.0)])])
     b = torch.cat([problem.b.double(), cost.new_tensor([max(left, 0.0)])])
     total = float(a.sum())
-    plan = linear_program(
-        replace(problem, a=a / total, b=b / b.sum(), cost=padded, **_balanced()), tolerance, max_rounds
-    )
+    plan = exact_transport(replace(problem, a=a / total, b=b / b.sum(), cost=padded, **_balanced()))
     real = (plan.i < n) & (plan.j < m)
     mass = (total * plan.mass[real]).to(problem.a.dtype)
     return SparsePlan(
         problem, "partial", plan.iterations, plan.converged, plan.i[real], plan.j[real], mass,
-        _column_potential(plan, n, m), plan.converged,
+        _column_potential(plan, n, m),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
-from pushforward.ot.exact.certificate import column_conjugate, held, row_conjugate, tighten
+from pushforward.ot.exact.certificate import column_conjugate, held, row_conjugate
 from pushforward.ot.plan import Plan, Side, draw
 from pushforward.ot.problem import BLOCK
 
@@ -20,15 +20,14 @@ __all__ = ["SparsePlan"]
 class SparsePlan(Plan):
     """A plan with few entries: `mass: (k,)` at the indices `(i, j)`, each `(k,)`.
 
-    `dual: (m,)` is a column potential, and `row_dual: (n,)` the row potential that certifies the plan together with
-    it, both in float64; where the solver knows no row potential, optimal ones are found when they are asked for.
+    `dual: (m,)` is a column potential, and `row_dual: (n,)` a row potential that is feasible with it, both in float64;
+    where the solver knows no row potential, the largest is found when it is asked for.
     """
 
     i: Tensor
     j: Tensor
     mass: Tensor
     dual: Tensor
-    optimal: bool = True
     row_dual: Tensor | None = None
 
     @property
@@ -59,7 +58,6 @@ class SparsePlan(Plan):
 
     def _found(self) -> tuple[Tensor, Tensor]:
         problem, g = held(self.problem.detached()), self.dual.double()
-        g = tighten(problem, self.i, self.j, g) if self.optimal and problem.mass is None else g
         f = _capped(row_conjugate(problem, g), self.i, self._slack[0])
         return f, _capped(column_conjugate(problem, f), self.j, self._slack[1])
 

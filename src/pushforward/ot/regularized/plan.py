@@ -47,12 +47,17 @@ class RegularizedPlan(SparsePlan):
     @property
     def duality_gap(self) -> float:
         """Objective minus `dual_value`; a certificate up to `marginal_error` only, which may make it negative."""
-        return float(self.objective) - self.dual_value
+        return float(self.objective.detach()) - self.dual_value
 
     @property
     def row_residual(self) -> float:
         """L1 distance of the row sums from `a`: what k non-zeros in each column could not serve. See `repair`."""
-        return float((self.apply(torch.ones_like(self.problem.b)) - self.problem.a).abs().sum())
+        a, b = self.problem.a.detach(), self.problem.b.detach()
+        return float((self.apply(torch.ones_like(b)) - a).abs().sum())
+
+    def barycentric_map(self) -> Tensor:
+        """Return the mean of y given each x; not differentiable, since the plan would change with the points."""
+        return super().barycentric_map().detach()
 
     def potential(self, z: Tensor, side: Side = "source") -> Tensor:
         """Return the potential at new points `z: (k, d)`, each of which is given the mean weight of its side.
@@ -71,10 +76,10 @@ class RegularizedPlan(SparsePlan):
         scores = self._scores(z, "source")
         row = (scores + self.potential(z).to(scores)[:, None]).clamp(min=0)
         y = self.problem.points()[1]
-        return (row / row.sum(1, keepdim=True)).to(y.dtype) @ y
+        return (row / row.sum(1, keepdim=True)).to(y.dtype) @ y.detach()
 
     def _scores(self, z: Tensor, side: Side) -> Tensor:
-        x, y = self.problem.points()
+        x, y = self.problem.detached().points()
         if isinstance(self.problem.cost, Tensor):
             raise InputError("a plan of a cost matrix cannot be extended: give points and a Cost to solve")
         if side == "source":

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from pushforward.ot.exact.linear_program import linear_program
 from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.exact.transport import exact_transport
 from pushforward.ot.regularized.plan import RegularizedPlan
 
 __all__ = ["repair"]
@@ -24,13 +24,13 @@ def repair(plan: RegularizedPlan) -> SparsePlan:
     up to rounding. Where no such plan exists, the least possible mass goes elsewhere. It has at most n + m - 1
     entries, but a column may have more than k: count them. Source: the remark on ties in Liu et al. (2023).
     """
-    problem = plan.problem
+    problem = plan.problem.detached()
     cost = problem.dense().double()
     spread = float(cost.max() - cost.min()) or 1.0
     tied = plan.row_potential[:, None] + plan.column_potential - cost >= -SLACK * spread
     tied[plan.i, plan.j] = True
     # no rerouting is worth a unit of mass elsewhere: that would take a cycle through at most n + m entries
     priced = torch.where(tied, cost, cost + sum(problem.shape) * spread)
-    found = linear_program(replace(problem.detached(), cost=priced, x=None, y=None, a=problem.a.double(),
-                                   b=problem.b.double()), 1e-12, 100)  # fmt: skip
-    return replace(found, problem=problem, method="repaired", mass=found.mass.to(plan.mass), optimal=False)
+    a, b = problem.a.double(), problem.b.double()
+    found = exact_transport(replace(problem, cost=priced, x=None, y=None, a=a, b=b))
+    return replace(found, problem=plan.problem, method="repaired", mass=found.mass.to(plan.mass))

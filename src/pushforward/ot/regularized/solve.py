@@ -83,7 +83,7 @@ def _plan(
     return RegularizedPlan(
         problem, "k-sparse" if isinstance(penalty, KSparse) else "quadratic", iterations, error <= tolerance,
         i=rows[point.index[j, place]], j=columns[j], mass=point.mass[j, place].to(problem.a.dtype), dual=g,
-        optimal=False, penalty=penalty, row_potential=f, column_potential=g, dual_value=float(point.value),
+        penalty=penalty, row_potential=f, column_potential=g, dual_value=float(point.value),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Quick prices: nearly optimal column potentials of a problem, from a short entropic ladder."""
+"""Prices: nearly optimal column potentials of a problem, from a short entropic ladder."""
 
 from __future__ import annotations
 
@@ -7,29 +7,45 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pushforward.ot.exact.certificate import blocks, steps
+from pushforward.ot.exact.certificate import blocks, column_conjugate, row_conjugate, steps
 from pushforward.ot.problem import Problem
 
-__all__ = ["quick_prices"]
+__all__ = ["prices"]
 
 FLOOR = 1e-14
 """Least entry of a kernel: its square, times a weight, is no denormal number (which would slow the products down)."""
 
-SWEEPS, RUNGS, REACH = 4, 16, 48
-"""Sweeps at every epsilon; at most so many epsilons, or until the mass of a row goes to about so many columns."""
+SWEEPS, RUNGS = 3, 16
+"""Sweeps at every epsilon, and at most so many epsilons."""
+
+SMALL, LARGE = 128, 16384
+"""Up to so many points, the least costs of the columns will do; from so many points, a part of them is priced."""
 
 
-def quick_prices(problem: Problem) -> Tensor:
-    """Return a nearly optimal column potential `(m,)` in float64, of a problem with positive weights.
+def prices(problem: Problem) -> Tensor:
+    """Return a nearly optimal column potential `(m,)` in float64, of a problem with positive weights."""
+    n, m = problem.shape
+    if max(n, m) <= SMALL:
+        return problem.dense().amin(0).double()
+    if max(n, m) <= LARGE:
+        return _ladder(problem)
+    rows, columns = (torch.linspace(0, k - 1, min(k, LARGE), device=problem.a.device).long() for k in (n, m))
+    g = problem.b.new_full((m,), -torch.inf, dtype=torch.float64)
+    g[columns] = _ladder(problem.part(rows, columns))
+    return column_conjugate(problem, row_conjugate(problem, g))
+
+
+def _ladder(problem: Problem) -> Tensor:
+    """Return prices from a few Sinkhorn sweeps at every epsilon of a ladder.
 
     Sinkhorn sweeps in float32 at `epsilon = s/5, s/10, s/20, ...` with `s` the spread of the costs in a row, until the
-    mass of a row goes to fewer than `REACH` columns on average. The kernel is exponentiated once: that of half the
+    mass of a row goes to few columns on average. The kernel is exponentiated once: that of half the
     epsilon is its square, after the potentials are absorbed. Potentials are kept relative to the mean costs of the
     columns, so that far clouds lose no digits.
     """
     a, b = problem.a.float(), problem.b.float()
     g = torch.stack([cost.sum(0) for _, cost in blocks(problem)]).sum(0) / len(a)
-    some = slice(None, None, max(1, len(a) // 64))
+    some, reach = slice(None, None, max(1, len(a) // 64)), min(48, len(b) // 16)
     sample = problem.rows(some).double() - g
     spread = (sample - sample.mean(1, keepdim=True)).square().mean().sqrt().float()
     epsilon = (0.2 * spread).clamp(min=torch.finfo(torch.float32).tiny)
@@ -39,7 +55,7 @@ def quick_prices(problem: Problem) -> Tensor:
         for _ in range(SWEEPS - 1):
             v = _sweep(kernel, a, b, v)
         total += epsilon * v.log()
-        if _reach(kernel[some] * (b * v)) < REACH:
+        if _reach(kernel[some] * (b * v)) < reach:
             break
         v = _halve(kernel, a, b, v)
         epsilon = epsilon / 2
