@@ -15,10 +15,11 @@ from pushforward.errors import InputError, nearest
 from pushforward.geometry import Cost, PNorm, SquaredEuclidean
 from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.entropic.solver import entropic
-from pushforward.ot.exact.assignment import exact_assignment
+from pushforward.ot.exact.assignment import exact_assignment, exact_assignments
 from pushforward.ot.exact.one_dimensional import monotone
 from pushforward.ot.exact.partial import partial_transport
 from pushforward.ot.exact.plan import SparsePlan
+from pushforward.ot.exact.prices import SMALL
 from pushforward.ot.exact.transport import exact_transport
 from pushforward.ot.marginals import KL, Exact, Marginal
 from pushforward.ot.plan import Plan
@@ -119,6 +120,11 @@ class _Asked:
             raise InputError("init starts an entropic solver: give epsilon, or leave it out")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise InputError(f"tolerance must lie between 0 and 1, got {self.tolerance}")
+        exact = self.epsilon is None and self.regularization is None
+        if exact and (self.tolerance is not None or self.max_iterations is not None):
+            raise InputError(
+                "tolerance and max_iterations have no effect on an exact plan: leave them out, or give epsilon"
+            )
         if self.max_iterations is not None and self.max_iterations < 1:
             raise InputError(f"max_iterations must be at least 1, got {self.max_iterations}")
 
@@ -130,10 +136,19 @@ def _solve(problem: Problem, asked: _Asked) -> Plan:
         raise InputError("marginals=KL(...) needs epsilon, in units of the cost")
     if problem.batch:
         with torch.enable_grad():  # the parts keep the history of the whole
-            parts = [problem.single(k) for k in range(problem.batch[0])]
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # exact solvers run without the interpreter lock
-            return BatchPlan(problem, list(pool.map(partial(_solve_one, asked), parts)))
+            return BatchPlan(problem, _each(problem, asked))
     return _solve_one(asked, problem)
+
+
+def _each(problem: Problem, asked: _Asked) -> list[Plan]:
+    """Solve the problems of the leading axis; exact solvers run without the interpreter lock."""
+    parts = [problem.single(k) for k in range(problem.batch[0])]
+    small = asked.regularization is None and problem.mass is None and max(problem.shape) <= SMALL
+    if small and asked.method != "exact" and problem.is_assignment:
+        found = exact_assignments(problem.detached())
+        return [replace(plan, problem=part) for plan, part in zip(found, parts, strict=True)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(partial(_solve_one, asked), parts))
 
 
 def _solve_one(asked: _Asked, problem: Problem) -> Plan:
@@ -145,10 +160,6 @@ def _solve_one(asked: _Asked, problem: Problem) -> Plan:
 
 def _unregularized(problem: Problem, asked: _Asked) -> SparsePlan:
     """Return a plan of least cost, or nearly so: a vertex of the polytope."""
-    if asked.tolerance is not None or asked.max_iterations is not None:
-        raise InputError(
-            "tolerance and max_iterations have no effect on an exact plan: leave them out, or give epsilon"
-        )
     if problem.mass is not None:
         return partial_transport(problem)
     if asked.method == "auto" and _on_a_line(problem):

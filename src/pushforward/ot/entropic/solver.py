@@ -25,6 +25,12 @@ __all__ = ["Iteration", "entropic"]
 FEW = 300
 """Sweeps after which `auto` turns to Newton's method, whose steps do not mind weakly connected points."""
 
+HELD = 1 << 25
+"""Costs that are held at most."""
+
+FLAT = 8
+"""Dimensions up to which costs are soon computed, and boxes around points tell far from near."""
+
 Iteration: TypeAlias = Literal["auto", "sinkhorn", "newton"]
 
 SINGLE = 3e-6
@@ -46,7 +52,7 @@ def entropic(
     quick ladder makes one, which `iterations` counts and `max_iterations` does not limit. Balanced plans are certified
     by a pass over all costs. Warns with `ConvergenceWarning`, with the figures, when `max_iterations` did not suffice.
     """
-    inner = problem.detached().to(torch.float64)
+    inner = _held(problem.detached().to(torch.float64))
     alone = inner.balanced and not inner.batch
     if iteration == "newton" and not alone:
         raise InputError("method='newton' solves one balanced problem: use method='sinkhorn' for batches and marginals")
@@ -59,6 +65,17 @@ def entropic(
     start = None if init is None else State(torch.zeros_like(part.a), init.detach().double()[keep_b])
     method, state = _balanced(part, epsilon, tolerance, max_iterations, iteration, start)
     return _plan(problem, method, epsilon, _extend(inner, state, keep_a, keep_b, epsilon), tolerance)
+
+
+def _held(problem: Problem) -> Problem:
+    """Return the problem with its cost matrix made, where that costs more than reading it.
+
+    In few dimensions it does not, and boxes around the points tell which parts of it may be left out.
+    """
+    if isinstance(problem.cost, Tensor) or problem.points()[0].shape[-1] <= FLAT:
+        return problem
+    room = math.prod(problem.batch) * math.prod(problem.shape) <= HELD
+    return replace(problem, cost=problem.dense()) if room else problem
 
 
 def _balanced(
