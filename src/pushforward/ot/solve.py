@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -140,13 +141,12 @@ def _solve(problem: Problem, asked: _Asked) -> Plan:
     return _solve_one(asked, problem)
 
 
-def _each(problem: Problem, asked: _Asked) -> list[Plan]:
+def _each(problem: Problem, asked: _Asked) -> Sequence[Plan]:
     """Solve the problems of the leading axis; exact solvers run without the interpreter lock."""
-    parts = [problem.single(k) for k in range(problem.batch[0])]
     small = asked.regularization is None and problem.mass is None and max(problem.shape) <= SMALL
     if small and asked.method != "exact" and problem.is_assignment:
-        found = exact_assignments(problem.detached())
-        return [replace(plan, problem=part) for plan, part in zip(found, parts, strict=True)]
+        return exact_assignments(problem)
+    parts = [problem.single(k) for k in range(problem.batch[0])]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(partial(_solve_one, asked), parts))
 

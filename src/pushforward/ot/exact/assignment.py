@@ -27,7 +27,7 @@ def exact_assignment(problem: Problem) -> SparsePlan:
 
 def exact_assignments(problem: Problem) -> list[SparsePlan]:
     """Return the optimal permutations of many small problems: all matrices are made at once, and shared by threads."""
-    costs = problem.dense().double().cpu().numpy()
+    costs = problem.detached().dense().double().cpu().numpy()
     price, columns = costs.min(1), np.empty(costs.shape[:2], np.int64)
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
