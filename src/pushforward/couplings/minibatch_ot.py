@@ -147,6 +147,6 @@ class MinibatchOT(Coupling):
 
     def _sources(self, x0: Tensor, x1: Tensor, cost: Cost | Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the source row of every target row: `(m,)`."""
-        method: Method = "assignment" if self.epsilon is None else "auto"
+        method: Method = "assignment" if self.epsilon is None else "sinkhorn"
         plan = solve(x0.flatten(1), x1.flatten(1), cost=cost, epsilon=self.epsilon, method=method)
         return plan.sample_sources(generator=generator)

@@ -38,10 +38,11 @@ def prices(problem: Problem) -> Tensor:
 def _ladder(problem: Problem) -> Tensor:
     """Return prices from a few Sinkhorn sweeps at every epsilon of a ladder.
 
-    Sinkhorn sweeps in float32 at `epsilon = s/5, s/10, s/20, ...` with `s` the spread of the costs in a row, until the
-    mass of a row goes to few columns on average. The kernel is exponentiated once: that of half the
-    epsilon is its square, after the potentials are absorbed. Potentials are kept relative to the mean costs of the
-    columns, so that far clouds lose no digits.
+    They are made in float32 at `epsilon = s/5, s/10, s/20, ...` with `s` the spread of the costs in a row, until the
+    mass of a row goes to few columns on average. The kernel is exponentiated once: that of half the epsilon is its
+    square, after the potentials are absorbed. Potentials are kept relative to the mean costs of the columns, so that
+    far clouds lose no digits. All points take part from the start: between clusters, a part of them has other masses,
+    and prices that are off from one cluster to another take the longest paths to mend.
     """
     a, b = problem.a.float(), problem.b.float()
     g = torch.stack([cost.sum(0) for _, cost in blocks(problem)]).sum(0) / len(a)
