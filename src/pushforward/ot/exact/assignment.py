@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.ot.exact.certificate import held
+from pushforward.ot.exact.network import Flow, Lists, Search
 from pushforward.ot.exact.plan import SparsePlan
-from pushforward.ot.exact.shortest_paths import Flow, Lists, Search, assign_each
+from pushforward.ot.exact.shortest_paths import assign_each
 from pushforward.ot.exact.transport import DUST, LONG, SHORT, optimum
 from pushforward.ot.problem import Problem
 

@@ -10,20 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.ot.exact.certificate import column_conjugate, held, row_conjugate
+from pushforward.ot.exact.network import PATHS, ROOT, WANTING, Flow, Lists, Search
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.exact.prices import prices
-from pushforward.ot.exact.shortest_paths import (
-    PATHS,
-    ROOT,
-    WANTING,
-    Flow,
-    Lists,
-    Search,
-    advance,
-    entries,
-    list_rows,
-    seed,
-)
+from pushforward.ot.exact.shortest_paths import advance, entries, list_rows, seed
 from pushforward.ot.problem import Problem
 
 __all__ = ["Optimum", "exact_transport", "optimum"]
