@@ -9,16 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pushforward.conditions import Condition
+from pushforward.conditions import Condition, Schema
 
 __all__ = [
-    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "Sampler", "ScheduleFn", "Times",
-    "VelocityField",
+    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "Sampler", "ScheduleFn", "Sides",
+    "Times", "VelocityField",
 ]  # fmt: skip
 
 Prediction: TypeAlias = Literal["velocity", "data", "noise", "score"]
@@ -138,6 +138,25 @@ class Sampler(Protocol):
         ...
 
 
+class Sides(Protocol):
+    """Both distributions in the units of the network, for pieces that look at them before training starts."""
+
+    def source(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw `n` source points: `(n, *event)`."""
+        ...
+
+    def target(self, n: int, *, generator: torch.Generator) -> tuple[Tensor, Condition | None]:
+        """Draw `n` target points with their conditions."""
+        ...
+
+    @property
+    def data(self) -> tuple[Tensor, Tensor, Condition | None] | None:
+        """The points of the target, their weights `(n,)`, which sum to one, and their conditions; `None` where the
+        target is not a finite set.
+        """
+        ...
+
+
 class Coupling(ABC):
     """Decides which source point travels to which target point in a batch, with which weight.
 
@@ -147,6 +166,14 @@ class Coupling(ABC):
 
     rowwise: ClassVar[bool] = False
     """Whether each row is paired without regard to the others: then any number of rows may be drawn at once."""
+
+    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
+        """Return this coupling after a look at the data, from which it may set itself up; by default it needs none."""
+        return self
+
+    def schema(self, schema: Schema, event_shape: tuple[int, ...]) -> Schema:
+        """Return what the conditions of its pairs mean, given those of the target: the same, unless it adds some."""
+        return schema
 
     @abstractmethod
     def __call__(
@@ -175,6 +202,10 @@ class Coupling(ABC):
 
 class Path(ABC):
     """How a pair is joined in time. A path may be trainable (then it is also an `nn.Module`)."""
+
+    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
+        """Return this path after a look at the data, from which it may set itself up; by default it needs none."""
+        return self
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from oracles import F64, Counting, Flow, gaussian_oracle, mixture_oracle, points
 
 from pushforward.errors import ConvergenceWarning
-from pushforward.solvers import DormandPrince
+from pushforward.solvers import DormandPrince, FixedStep
 
 CONTROLS = ("sample", "batch")
 
@@ -32,21 +32,34 @@ def test_batch_control_agrees_with_scipy():
     assert ours.evaluations == field.calls == pytest.approx(scipy.nfev, rel=0.2)
 
 
-def test_batch_control_needs_about_the_calls_of_torchdiffeq():
-    ours = theirs = 0
+def test_batch_control_needs_no_more_calls_than_torchdiffeq_and_errs_no_more():
+    calls, log_errors = np.zeros(2), np.zeros(2)
     for oracle in (mixture_oracle(), gaussian_oracle()):
-        for tolerance in (1e-3, 1e-5):
-            field, x = Counting(oracle), points(100)
-            odeint(
+        x = points(100)
+        exact = FixedStep("rk4", 1000).solve(oracle, x).x
+        for tolerance in (1e-3, 1e-4, 1e-5):
+            field = Counting(oracle)
+            theirs = odeint(
                 lambda t, y, f=field: f.velocity(y, t.expand(len(y))),
                 x,
                 torch.tensor([0.0, 1.0], dtype=F64),
                 rtol=tolerance,
                 atol=tolerance,
-            )
-            theirs += field.calls
-            ours += DormandPrince(tolerance, "batch").solve(oracle, x).evaluations
-    assert ours <= 1.15 * theirs
+            )[-1]
+            ours = DormandPrince(tolerance, "batch").solve(oracle, x)
+            calls += ours.evaluations, field.calls
+            log_errors += [float((found - exact).square().mean().sqrt().log()) for found in (ours.x, theirs)]
+    assert calls[0] <= calls[1]
+    assert log_errors[0] <= log_errors[1]
+
+
+def test_the_last_two_steps_are_halves_of_what_is_left():
+    times = []
+    field = Flow(lambda x, t, c: times.append(float(t[0])) or torch.cos(3 * t)[:, None])
+    DormandPrince(1e-6).solve(field, torch.zeros(1, 1, dtype=F64))
+    ends = times[7::6]  # the first two calls choose a step, then every sixth is at a step's end
+    assert ends[-1] == 1.0
+    assert ends[-1] - ends[-2] == pytest.approx(ends[-2] - ends[-3], abs=1e-12)
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -42,6 +42,10 @@ class Frame(nn.Module, Recorded):
         """From the user's units to the network's."""
         return (x - self.shift.to(x)) / self.scale.to(x)
 
+    def enter(self, x: Tensor) -> Tensor:
+        """From the user's units to the network's, and to its precision."""
+        return self.normalise(x).to(self.scale.dtype)
+
     def restore(self, z: Tensor) -> Tensor:
         """From the network's units to the user's."""
         return z * self.scale.to(z) + self.shift.to(z)

@@ -36,6 +36,10 @@ class Measure(ABC):
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` independent points: `(n, *event_shape)`."""
 
+    def draw(self, n: int, *, generator: torch.Generator | None = None) -> Samples:
+        """Draw `n` independent points with their conditions."""
+        return Samples(self.sample(n, generator=generator))
+
     @property
     def schema(self) -> Schema:
         """What the conditions of its rows mean; empty when it has none."""

@@ -66,7 +66,7 @@ class FlowMatching(Objective):
         prediction = field(point.x, point.t, condition)
         weight = self.weighting(times, path, field.predicts)
         total, per_sample = _reduce(prediction, target, pairs, weight)
-        return Loss(total, {"flow": total.detach()}, per_sample)
+        return Loss(total, {}, per_sample)
 
 
 def _reduce(prediction: Tensor, target: Tensor, pairs: Pairs, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,9 @@ STAGES = (
 )
 """Weights of the earlier slopes for each new stage; the last row is the fifth-order result itself."""
 
-ERROR = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
-"""Weights of the seven slopes in the difference of the fourth- and the fifth-order result."""
+ERROR = (-71 / 86400, 0.0, 142 / 50085, -71 / 2880, 5751 / 169600, -44 / 1575, 1 / 60)
+"""Weights of the seven slopes in the difference of the fourth- and the fifth-order result, for Shampine's choice of the
+fourth-order formula: two thirds of Dormand and Prince's own difference, as in torchdiffeq."""
 
 DENSE = (
     (1.0, -8048581381 / 2820520608, 8663915743 / 2820520608, -12715105075 / 11282082432),

@@ -36,15 +36,13 @@ TABLEAUS: dict[str, Tableau] = {
 
 def advance(x: Tensor, slopes: Sequence[Tensor], weights: Sequence[float], h: float) -> Tensor:
     """Return `x + h sum_j weights_j slopes_j`; zero weights cost nothing. The result is a new tensor."""
-    out: Tensor | None = None
+    out = x
     for slope, weight in zip(slopes, weights, strict=True):
-        if weight != 0 and out is None:
+        if weight and out is x:
             out = torch.add(x, slope, alpha=h * weight)
-        elif weight != 0 and out is not None:
-            out = out.add_(
-                slope, alpha=h * weight
-            )  # in place on our own tensor: no gradient formula needs its old value
-    return x.clone() if out is None else out
+        elif weight:
+            out.add_(slope, alpha=h * weight)  # in place on our own tensor: no gradient formula needs its old value
+    return x.clone() if out is x else out
 
 
 class RungeKutta:
@@ -58,6 +56,7 @@ class RungeKutta:
             raise InputError(f"unknown method {method!r}{nearest(method, TABLEAUS)}")
         self.velocity = counted(velocity)
         self.tableau = TABLEAUS[method]
+        self._inner = tuple(zip(self.tableau.c[1:], self.tableau.a, strict=True))
 
     @property
     def evaluations(self) -> int:
@@ -69,9 +68,8 @@ class RungeKutta:
 
     def step(self, x: Tensor, s: float, e: float, state: None) -> tuple[Tensor, None]:
         """Advance from `s` to `e`."""
-        h, (c, a, b, _) = e - s, self.tableau
-        slopes = [self.velocity(x, s)]
-        for time, weights in zip(c[1:], a, strict=True):
+        h, slopes = e - s, [self.velocity(x, s)]
+        for time, weights in self._inner:
             # stages at the end of the step see the node itself, not s + h with its rounding
             slopes.append(self.velocity(advance(x, slopes, weights, h), e if time == 1 else s + time * h))
-        return advance(x, slopes, b, h), None
+        return advance(x, slopes, self.tableau.b, h), None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from pushforward.errors import InputError
 from pushforward.storage import read_tensors, write_tensors
+from pushforward.training.adamw import AdamW
 from pushforward.training.ema import EMA
 
 __all__ = ["Checkpoints"]
@@ -31,17 +31,16 @@ class Checkpoints:
         """Return the checkpoints' files, oldest first."""
         return sorted(self.directory.glob("step-*.safetensors"))
 
-    def save(self, step: int, module: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, step: int, module: nn.Module, ema: EMA, optimizer: AdamW) -> None:
         """Write the state after `step` steps and drop the oldest files beyond `keep`."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        tensors = (
-            _prefixed("model", module.state_dict()) | _prefixed("ema", ema.state()) | _optimizer_tensors(optimizer)
-        )
+        parts = {"model": module.state_dict(), "ema": ema.state(), "optimizer": optimizer.state()}
+        tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         write_tensors(self.directory / f"step-{step:09d}.safetensors", tensors, {"step": str(step)})
         for old in self.files()[: -self.keep]:
             old.unlink(missing_ok=True)
 
-    def restore(self, module: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> int:
+    def restore(self, module: nn.Module, ema: EMA, optimizer: AdamW) -> int:
         """Load the newest intact checkpoint and return its number of steps; zero when there is none.
 
         Raises `InputError` when checkpoints exist but every one is damaged, or when they belong to another model.
@@ -54,35 +53,18 @@ class Checkpoints:
                 warnings.warn(f"{error}; using the checkpoint before it", stacklevel=2)
                 continue
             try:
-                module.load_state_dict(_unprefixed("model", tensors))
+                module.load_state_dict(_part("model", tensors))
             except RuntimeError as error:
                 raise InputError(f"{file} belongs to another model: {str(error).splitlines()[-1].strip()}") from error
-            ema.load(_unprefixed("ema", tensors))
-            _load_optimizer(optimizer, tensors)
+            ema.load(_part("ema", tensors))
+            optimizer.load(_part("optimizer", tensors))
             return int(metadata["step"])
         if files:
             raise InputError(f"every checkpoint in {self.directory} is damaged: start again without --resume")
         return 0
 
 
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
-
-
-def _unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
     }
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer/{index}/{name}": value for index, entries in state.items() for name, value in entries.items()}
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for path, tensor in _unprefixed("optimizer", tensors).items():
-        index, name = path.split("/")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 __all__ = ["EMA"]
 
-OFTEN, EVERY = 100, 10
+EVERY = 10
 
 
 class EMA:
     """Averages every parameter: `ema <- d ema + (1 - d) p`, with the warm-up `d_k = min(decay, (1 + k) / (10 + k))`;
     buffers are copied.
 
-    The warm-up makes early averages follow the weights closely instead of remembering their random start. After
-    `OFTEN` steps only every `EVERY`th is taken in, with that power of the decay: nearly the same average, for a tenth
-    of the time. Short averages (a decay below 0.99) take in every step.
+    The warm-up makes early averages follow the weights closely instead of remembering their random start. Steps are
+    taken in about once per `(10 + k) / 10` steps, the length over which the warm-up averages, and no more seldom than
+    every `EVERY`th, with that power of the decay: nearly the same average, for a tenth of the time. Short averages (a
+    decay below 0.99) take in every step.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -34,9 +35,10 @@ class EMA:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step number `step` (from zero)."""
-        if step >= OFTEN and (step + 1) % self._every:
+        every = min(self._every, (10 + step) // 10)
+        if (step + 1) % every:
             return
-        decay = min(self.decay, (1 + step) / (10 + step)) ** (self._every if step >= OFTEN else 1)
+        decay = min(self.decay, (1 + step) / (10 + step)) ** every
         split = self._parameters
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
             self._shadow[:split], self._live[:split], 1 - decay

@@ -26,6 +26,7 @@ from pushforward.randomness import seeded
 from pushforward.solvers import DormandPrince, Solver
 from pushforward.tensors import check_same_event
 from pushforward.training.run import is_main_process, open_run
+from pushforward.training.sides import FramedSides
 from pushforward.training.stream import PairStream
 from pushforward.training.trainer import Trainer
 
@@ -89,11 +90,20 @@ def fit(
     coupling = coupling or default_coupling(measure0, measure1)
     network = network or default_network(measure1.event_shape)
     frames = _frames(measure0, measure1, normalise)
+    config = {
+        "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network": describe(network),
+        "coupling": describe(coupling), "path": describe(path), "objective": describe(objective), "predicts": predicts,
+        "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
+    }  # fmt: skip
+    sides = FramedSides((measure0, measure1), frames)
+    coupling = coupling.prepared(sides, generator=seeded(seed, "prepare coupling"))
+    path = path.prepared(sides, generator=seeded(seed, "prepare path"))
+    schema = coupling.schema(measure1.schema, measure1.event_shape)
     stream = PairStream(measure0, measure1, coupling, *frames)
     probe = stream.probe(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        field = Field(network, path, measure1.event_shape, measure1.schema, predicts, probe.gaussian_source).eval()
+        field = Field(network, path, measure1.event_shape, schema, predicts, probe.gaussian_source).eval()
     with torch.no_grad():  # pieces that do not fit together say so now, before anything is written
         objective(field, probe, path, generator=seeded(seed, "probe"))
     known = None if isinstance(measure0, Empirical) else measure0
@@ -101,12 +111,6 @@ def fit(
     transport = FlowTransport(field, solver, known, *frames, names)
     directory = None if out is None else Path(out)
     if directory and is_main_process():
-        config = {
-            "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network":
-            describe(network), "coupling": describe(coupling), "path": describe(path), "objective": describe(objective),
-            "predicts": predicts, "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise":
-            normalise, "seed": seed,
-        }  # fmt: skip
         open_run(directory, config, resume=resume, overwrite=overwrite)
     trainer.run(field, objective, stream, seed=seed, directory=directory, resume=resume, show_progress=show_progress)
     if directory and is_main_process():

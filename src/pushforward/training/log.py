@@ -25,7 +25,7 @@ Row = dict[str, float]
 class TrainingLog:
     """Averages what each step reports and writes a row every `every` steps.
 
-    The device is asked for numbers only then.
+    An accelerator is asked for numbers only then.
     """
 
     def __init__(
@@ -37,13 +37,14 @@ class TrainingLog:
         self.rows: list[Row] = [row for row in read_history(file) if row["step"] <= first] if file else []
         if file:
             _rewrite(file, self.rows)
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, float | Tensor] = {}
         self._since, self._clock = first, time.perf_counter()
 
     def add(self, step: int, terms: dict[str, Tensor], learning_rate: float) -> Row | None:
         """Take in the terms after `step` steps; return the row if one is due."""
         for name, value in terms.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            number = value.item() if value.device.type == "cpu" else value  # an accelerator would have to be waited for
+            self._sums[name] = self._sums.get(name, 0.0) + number
         return self._emit(step, learning_rate) if step % self.every == 0 else None
 
     def _emit(self, step: int, learning_rate: float) -> Row:

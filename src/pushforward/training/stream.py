@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from pushforward.contracts import Coupling, Pairs
 from pushforward.maps import Frame
@@ -67,14 +66,9 @@ class PairStream:
         x0 = self.source.block(block, rows, seed=_stream_seed(self.seed, 0))
         x1 = self.target.block(block, rows, seed=_stream_seed(self.seed, 1))
         return self.coupling(
-            self._enter(self.source_frame, x0.x), self._enter(self.target_frame, x1.x), x1.condition,
+            self.source_frame.enter(x0.x), self.target_frame.enter(x1.x), x1.condition,
             gaussian_source=self.gaussian_source, generator=seeded(self.seed, "coupling", block),
         )  # fmt: skip
-
-    @staticmethod
-    def _enter(frame: Frame, x: Tensor) -> Tensor:
-        """To the network's units and precision."""
-        return frame.normalise(x).to(frame.scale.dtype)
 
     def batch(self, pairs: Pairs, step: int) -> Pairs:
         """Cut the batch of `step` out of its pool."""

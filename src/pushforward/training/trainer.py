@@ -19,6 +19,7 @@ from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.objectives import Objective
 from pushforward.randomness import seeded
+from pushforward.training.adamw import AdamW
 from pushforward.training.checkpoint import Checkpoints
 from pushforward.training.ema import EMA
 from pushforward.training.interrupts import held_interrupts
@@ -140,10 +141,7 @@ class Trainer:
         accelerator = self._accelerator(directory)
         stream = self._shard(stream, accelerator, seed)
         module = _Step(field, objective).to(accelerator.device)
-        optimizer = torch.optim.AdamW(
-            module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay,
-            fused=accelerator.device.type in ("cpu", "cuda"),
-        )  # fmt: skip
+        optimizer = AdamW(module.parameters(), weight_decay=self.weight_decay)
         ema = EMA(module, self.ema)
         checkpoints = Checkpoints(directory / "checkpoints", self.keep) if directory else None
         first = checkpoints.restore(module, ema, optimizer) if checkpoints and resume else 0
@@ -204,7 +202,7 @@ class _Loop:
     """The loop itself, with everything it holds on to."""
 
     def __init__(
-        self, trainer: Trainer, accelerator: Accelerator, module: _Step, optimizer: torch.optim.Optimizer, ema: EMA,
+        self, trainer: Trainer, accelerator: Accelerator, module: _Step, optimizer: AdamW, ema: EMA,
         checkpoints: Checkpoints | None, log: TrainingLog, seed: int,
     ) -> None:  # fmt: skip
         self.trainer, self.accelerator, self.seed = trainer, accelerator, seed
@@ -215,7 +213,7 @@ class _Loop:
             isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules()
         )
         self.device = accelerator.device
-        self.wrapped = accelerator.prepare(module)  # not the optimiser: the wrapper would cost 5 % of a small step
+        self.wrapped = accelerator.prepare(module)
         if trainer.compile:
             module.field.network.compile()
 
@@ -248,24 +246,18 @@ class _Loop:
         for parameter in self.parameters:
             parameter.grad = None
         total.backward()
+        divisor = None
         if trainer.clip is not None:
-            terms["gradient_norm"] = self._clip(trainer.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+            terms["gradient_norm"] = self._gradient_norm()
+            divisor = (terms["gradient_norm"] / trainer.clip).clamp_(min=1.0)
+        self.optimizer.step(rate, divisor)
         self.ema.update(step)
         self.log.add(step + 1, terms, rate)
 
-    @torch.no_grad()
-    def _clip(self, largest: float) -> Tensor:
-        """Scale the gradients to a norm of at most `largest` and return their norm."""
+    def _gradient_norm(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if self.optimizer.defaults["fused"]:  # the fused step divides by this as it goes: no pass of its own
-            self.optimizer.grad_scale = (norm / largest).clamp_(min=1.0)  # pyright: ignore[reportAttributeAccessIssue]
-        else:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, largest, norm)
-        return norm
+        # as torch.nn.utils.get_total_norm, without sorting by device, which takes as long as a small network's norm
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # pyright: ignore[reportPrivateImportUsage]
 
     def _check(self, step: int, total: Tensor) -> None:
         """Stop at the first non-finite loss, before it reaches the weights; an accelerator is asked now and then."""
