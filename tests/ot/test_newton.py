@@ -8,7 +8,8 @@ import torch
 
 from pushforward.geometry import PNorm, SquaredEuclidean
 from pushforward.ot import solve
-from pushforward.ot.entropic.blocks import Walk, cells_of
+from pushforward.ot.entropic.blocks import Walk
+from pushforward.ot.entropic.cells import cells_of, near_cells
 from pushforward.ot.entropic.certify import certify
 from pushforward.ot.entropic.newton import newton
 from pushforward.ot.entropic.sparse import SparseTransform, screen
@@ -64,33 +65,59 @@ def test_random_costs_take_far_fewer_steps_and_the_dual_never_falls():
 
 @pytest.mark.parametrize("n, m, d, epsilon", [(1000, 1200, 2, 1e-3), (3000, 2500, 3, 5e-3)])
 def test_pruned_passes_see_all_that_matters(n, m, d, epsilon):
-    """Cells, boxes and truncation against the dense conjugates, above the size where they set in."""
+    """Cells and truncation against the dense conjugates, above the size where they set in."""
     x, y = clouds(n, m, d)
     plan = solve(x, y, epsilon=epsilon, tolerance=1e-7)
     assert plan.method == "newton" and plan.converged
-    problem = pose(x, y, None, None, SquaredEuclidean())
-    walk = Walk(problem)
-    assert walk.cells is not None
-    f, error = certify(walk, plan.f, plan.g, epsilon, 25.0)
-    dense = DenseTransform(problem, epsilon)
-    torch.testing.assert_close(f, dense.rows(plan.g), atol=1e-10, rtol=0)
+    near = near_cells(pose(x, y, None, None, SquaredEuclidean()))
+    assert near is not None
+    problem, walk = near.problem, Walk(near.problem)  # its points are in the order of the cells, and so are these
+    f, g = plan.f[near.source.order], plan.g[near.target.order]
+    conjugate, error = certify(walk, f, g, epsilon, 25.0)
+    torch.testing.assert_close(conjugate, DenseTransform(problem, epsilon).rows(g), atol=1e-10, rtol=0)
     assert abs(error - plan.marginal_error) < 1e-9 and plan.marginal_error < 1e-7
-    pairs = screen(walk, plan.f, plan.g, 20 * epsilon, n * m)
-    slack = problem.dense() - plan.f[:, None] - plan.g
+    pairs = screen(walk, f, g, 20 * epsilon, n * m)
+    assert pairs is not None
     found = torch.zeros(n, m, dtype=torch.bool)
-    found[pairs.i, pairs.j] = True
+    found[pairs.i, pairs.j.long()] = True
+    slack = problem.dense() - f[:, None] - g
     assert bool(found[slack < 20 * epsilon].all())
-    torch.testing.assert_close(pairs.costs, problem.aligned(pairs.i, pairs.j), atol=1e-10, rtol=0)
+    torch.testing.assert_close(pairs.costs, problem.aligned(pairs.i, pairs.j.long()), atol=1e-10, rtol=0)
     assert bool(found.any(0).all()) and bool(found.any(1).all()) and len(pairs.j) < n * m / 4
+
+
+def test_least_slacks_of_cells_are_bounds_also_after_the_potentials_moved():
+    """Every pair of points with a slack within reach is in a pair of cells that is told so, and few others are."""
+    x, y = clouds(1500, 1300, 2)
+    near = near_cells(pose(x, y, None, None, SquaredEuclidean()))
+    assert near is not None
+    cost = near.problem.dense()
+    generator = torch.Generator().manual_seed(0)
+    f, g = cost.amin(1) / 2, cost.amin(0) / 2
+    for size in (0.0, 1e-3, 1e-3, 0.3, 1e-3):
+        f = f + size * torch.randn(len(f), generator=generator, dtype=f.dtype)
+        g = g + size * torch.randn(len(g), generator=generator, dtype=g.dtype)
+        said, slack = near.pairs(f, g, 0.05), cost - f[:, None] - g
+        least = torch.stack([
+            torch.stack([slack[rows, columns].amin() for columns in near.target.slices()])
+            for rows in near.source.slices()
+        ])  # fmt: skip
+        assert bool(said[least <= 0.05].all()) and bool(said.any(1).all())
+        assert said.sum() <= 1.5 * (least <= 0.05).sum() + 2 * len(said)
 
 
 def test_cells_hold_their_points():
     x, _ = clouds(1000, 1, 3)
-    cells = cells_of(x, 50)
+    cells, values = cells_of(x, 48), torch.arange(1000.0)
     assert torch.equal(cells.order.sort().values, torch.arange(1000))
-    for k in range(len(cells.low)):
-        inside = x[cells.order[cells.start[k] : cells.start[k + 1]]]
-        assert 0 < len(inside) <= 50 and bool((inside >= cells.low[k]).all()) and bool((inside <= cells.high[k]).all())
+    slices = list(cells.slices())
+    assert [part.stop - part.start for part in slices] == 20 * [48] + [40]
+    assert cells.largest(values).tolist() == [part.stop - 1 for part in slices]
+    chosen = torch.zeros(21, dtype=torch.bool)
+    chosen[[3, 20]] = True
+    assert cells.members(chosen).tolist() == [*range(144, 192), *range(960, 1000)]
+    spread = torch.stack([x[cells.order[part]].var(0).sum() for part in slices])
+    assert spread.max() < x.var(0).sum() / 2
 
 
 def test_duplicates_far_points_and_a_warm_start():

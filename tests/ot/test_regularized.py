@@ -55,7 +55,7 @@ def optimal(plan):
     assert abs(plan.duality_gap) <= plan.marginal_error * float(torch.cat([plan.f, plan.g]).abs().max()) + 1e-12
 
 
-@pytest.mark.parametrize("k", [None, 1, 3, 30])
+@pytest.mark.parametrize("k", [1, 3, 30])
 @pytest.mark.parametrize("step", [1e-3, 0.1, 3.0])
 def test_few_entries_give_the_whole_dual_wherever_it_is_asked(k, step):
     """A random walk of potentials, short steps and long, and many visits: value and gradient as of the whole matrix."""
@@ -72,7 +72,7 @@ def test_few_entries_give_the_whole_dual_wherever_it_is_asked(k, step):
         torch.testing.assert_close(found.value, value)
         torch.testing.assert_close(found.gradient, a - plan.sum(1))
         scores = (f[:, None] + g - cost).clamp(min=0)
-        top = scores if k is None else torch.where(scores >= scores.topk(min(k, 25), 0).values[-1], scores, 0)
+        top = torch.where(scores >= scores.topk(min(k, 25), 0).values[-1], scores, 0)
         found = full(torch.cat([f, g]))
         torch.testing.assert_close(found.value, a @ f + b @ g - top.square().sum() / 4)
         torch.testing.assert_close(found.gradient, torch.cat([a - top.sum(1) / 2, b - top.sum(0) / 2]))

@@ -96,8 +96,8 @@ def test_only_rows_that_moved_far_are_done_again(monkeypatch):
     problem = pose(x, y, a, b, SquaredEuclidean())
     transform, g = StreamedTransform(problem, 0.1), torch.zeros(30, dtype=torch.float64)
     transform.rows(g)
-    passes, fold = [], streamed._fold
-    monkeypatch.setattr(streamed, "_fold", lambda *args: passes.append(args[3:]) or fold(*args))
+    passes, fold = [], streamed.fold
+    monkeypatch.setattr(streamed, "fold", lambda *args: passes.append(args[3:]) or fold(*args))
     transform.rows(g)
     assert passes == [()]
     g[3] = -60.0

@@ -7,18 +7,19 @@ The leading ideas of the fastest solvers put together: coarse-to-fine ladders wi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from pushforward.ot.entropic.blocks import Walk
+from pushforward.ot.entropic.cells import LOW_DIMENSION
 from pushforward.ot.entropic.certify import certify
 from pushforward.ot.entropic.choice import transform_of
+from pushforward.ot.entropic.fused import transform_of_points
 from pushforward.ot.entropic.loop import State, anneal, ladder
-from pushforward.ot.entropic.newton import newton
-from pushforward.ot.entropic.sparse import Candidates, SparseTransform, screen
-from pushforward.ot.entropic.transform import DenseTransform
+from pushforward.ot.entropic.search import Search, some_rows
 from pushforward.ot.problem import Problem
 
 __all__ = ["descend", "quick_potential", "residual"]
@@ -26,8 +27,8 @@ __all__ = ["descend", "quick_potential", "residual"]
 COARSE = 0.01
 """Regularisation, in units of the cost's spread, at which the ladder of dense sweeps ends."""
 
-SUBSET, LOW_DIMENSION = 1024, 6
-"""Points of the subset on which the ladder is followed where the potentials of so few dimensions carry over."""
+SUBSET = 1024
+"""Points of the subset on which the ladder is followed where the potentials of few dimensions carry over."""
 
 FACTOR = 4
 """Ratio of neighbouring regularisations on the ladder."""
@@ -35,20 +36,14 @@ FACTOR = 4
 SWEEPS = 6
 """Sweeps on each rung of the quick ladder."""
 
-SAFE = 6.0
-"""Exponent by which potentials may move before a pair outside the truncated kernel could matter."""
-
-FIRST = 6.0
-"""The same, in addition, for the potentials of the quick ladder."""
-
 MOST = 50_000_000
-"""Pairs of the largest truncated kernel: about a gigabyte with what Newton's method makes of them."""
+"""Pairs of all points up to which Newton's method may be tried at any price."""
+
+ROOM = 14_000_000
+"""Pairs of the largest truncated kernel otherwise: 400 megabytes, with what Newton's method makes of them."""
 
 STEPS = 20
 """Newton steps on each rung but the last, at most."""
-
-SAMPLE = 256
-"""Rows and columns from which the spread of the cost is estimated."""
 
 
 def descend(
@@ -61,81 +56,36 @@ def descend(
     all pairs that may matter, screened from all costs on the first and from the rung before on the others. A pass over
     all that may matter certifies the end; where it finds that pairs were missing, they are screened anew.
     """
-    done, at = quick_potential(problem, epsilon) if start is None else (start, epsilon)
     n, m = problem.shape
-    search = _Search(
-        problem, Walk(problem), SAFE + math.log(10 / tolerance), n * m if at_any_price else min(n * m // 2, MOST)
-    )
-    kept, pairs = search.reach + FIRST, None
-    for rung in ladder(at, epsilon, 1 + math.ceil(math.log(at / epsilon) / math.log(FACTOR))):
-        if pairs is None:
+    walk, most = Walk(problem), n * m if at_any_price else min(n * m // 2, ROOM)
+    if walk.cells is None:
+        return _descend(Search(walk, tolerance, most), epsilon, max_iterations, start)
+    # what is near in space is near in memory
+    i, j = walk.cells.source.order, walk.cells.target.order
+    start = None if start is None else replace(start, f=start.f[i], g=start.g[j])
+    done = _descend(Search(Walk(walk.cells.problem), tolerance, most), epsilon, max_iterations, start)
+    f, g = torch.empty_like(done.f), torch.empty_like(done.g)
+    return replace(done, f=f.index_copy_(0, i, done.f), g=g.index_copy_(0, j, done.g))
+
+
+def _descend(search: Search, epsilon: float, max_iterations: int, start: State | None) -> State:
+    problem = search.problem
+    done, at = quick_potential(problem, epsilon) if start is None else (start, epsilon)
+    rungs = ladder(at, epsilon, 1 + math.ceil(math.log(at / epsilon) / math.log(FACTOR)))
+    for rung, following in pairwise([*rungs[:-1], epsilon, 0.0]):
+        if search.pairs is None:
             done = _conjugate(search.walk, done, rung)
-            pairs = search.screen(done.f, done.g, rung, kept)
-        if pairs is None and rung > epsilon:
-            done = anneal(transform_of(problem, rung, torch.float32), problem, done.g, [rung], SWEEPS).after(done)
-        if pairs is None:
-            continue
+            search.begin(done.f, done.g, rung)
+        if search.pairs is None and len(rungs) == 1:
+            break
         if start is None:
-            transform = SparseTransform(pairs, problem.a, problem.b, rung)
-            done = anneal(transform, problem, done.g, [rung], SWEEPS).after(done)
-        if rung > epsilon:
-            coarse = min(0.02, 0.5 * float(problem.b.min()))
-            done, pairs = search.settle(pairs, done, rung, coarse, STEPS, kept)
-            kept = 2 * search.reach
-            pairs = pairs.within(done.f, done.g, kept * rung / FACTOR)
-    if pairs is None:
-        return replace(done, error=math.inf)
-    limit = done.iterations + max_iterations
-    while True:
-        done, pairs = search.settle(pairs, done, epsilon, tolerance / 2, limit - done.iterations, kept)
-        f, error = certify(search.walk, done.f, done.g, epsilon, search.reach)
-        done, settled = replace(done, f=f, error=error), done.error
-        if error <= tolerance or done.iterations >= limit or settled > tolerance:
-            return done
-        pairs, kept = search.screen(f, done.g, epsilon, search.reach) or pairs, search.reach
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Newton's method on truncated kernels that follow the potentials.
-
-    Pairs are kept up to the exponent `reach`, of which `SAFE` is for movements of the potentials.
-    """
-
-    problem: Problem
-    walk: Walk
-    reach: float
-    most: int
-
-    def screen(self, f: Tensor, g: Tensor, epsilon: float, kept: float) -> Candidates | None:
-        """Return the pairs up to the exponent `kept` of potentials that are about conjugate; None if too many."""
-        n, m = self.problem.shape
-        rows = torch.linspace(0, n - 1, min(SAMPLE, n), device=f.device).long()
-        near = self.problem.rows(rows) - f[rows].unsqueeze(-1) - g < kept * epsilon
-        if float(near.float().mean()) * n * m > 1.2 * self.most:  # a sample says so before all costs are looked at
-            return None
-        return screen(self.walk, f, g, kept * epsilon, self.most)
-
-    def settle(
-        self, pairs: Candidates, state: State, epsilon: float, tolerance: float, steps: int, kept: float
-    ) -> tuple[State, Candidates]:
-        """Make Newton steps until `tolerance`, on pairs `kept` up to that exponent.
-
-        Where potentials have moved so far that others could matter, pairs are screened anew.
-        """
-        limit = state.iterations + steps
-        while True:
-            transform = SparseTransform(pairs, self.problem.a, self.problem.b, epsilon)
-            left = limit - state.iterations
-            allowance = max(SAFE, kept - math.log(10 / tolerance)) * epsilon
-            done = newton(
-                transform, self.problem, state.g, tolerance=tolerance, max_iterations=left, allowance=allowance
-            )
-            state, stuck = done.after(state), done.iterations == 0
-            if state.error <= tolerance or state.iterations >= limit or stuck:
-                return state, pairs
-            f, _ = certify(self.walk, state.f, state.g, epsilon)
-            pairs, kept = self.screen(f, state.g, epsilon, self.reach) or pairs, self.reach
+            done = anneal(search.transform(rung, done), problem, done.g, [rung], SWEEPS).after(done)
+        if search.pairs is not None and rung != epsilon:
+            done = search.settle(done, rung, min(0.02, 0.5 * float(problem.b.min())), STEPS)
+            search.narrow(done.f, done.g, following)
+    if search.pairs is None and len(rungs) > 1:  # better potentials may have made them fewer
+        search.begin(done.f, done.g, epsilon)
+    return replace(done, error=math.inf) if search.pairs is None else search.finish(done, epsilon, max_iterations)
 
 
 def quick_potential(problem: Problem, epsilon: float) -> tuple[State, float]:
@@ -149,8 +99,8 @@ def quick_potential(problem: Problem, epsilon: float) -> tuple[State, float]:
     state = anneal(transform_of(part, at, torch.float32), part, g, rungs, SWEEPS)
     if part.shape != problem.shape:
         whole = problem.to(torch.float32)
-        g = DenseTransform(replace(part, y=whole.y, b=whole.b), at).columns(state.f)
-        f = DenseTransform(replace(part, x=whole.x, a=whole.a), at).rows(state.g)
+        g = transform_of_points(replace(part, y=whole.y, b=whole.b), at).columns(state.f)
+        f = transform_of_points(replace(part, x=whole.x, a=whole.a), at).rows(state.g)
         state = replace(state, f=f, g=g)
     return replace(state, f=state.f.to(problem.a.dtype), g=state.g.to(problem.a.dtype)), at
 
@@ -185,9 +135,7 @@ def residual(problem: Problem) -> tuple[Tensor, float]:
     Parts of the cost that depend on one index only (a shift of one cloud, for example) do not influence a balanced
     plan; the spread of the rest is the natural unit of epsilon. Both are estimated from a few rows and columns.
     """
-    n = problem.shape[0]
-    rows = torch.linspace(0, n - 1, min(SAMPLE, n), device=problem.a.device).long()
-    some = problem.rows(rows).to(problem.a.dtype)
+    some = problem.rows(some_rows(problem)).to(problem.a.dtype)
     g = some.mean(-2)
     rest = some - g.unsqueeze(-2)
     rest = rest - rest.mean(-1, keepdim=True)

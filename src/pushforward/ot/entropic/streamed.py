@@ -13,7 +13,7 @@ from pushforward.ot.entropic.tiles import Ground, Tiles, ground, log_weights
 from pushforward.ot.entropic.transform import SoftTransform, exponent_floor
 from pushforward.ot.problem import Problem
 
-__all__ = ["StreamedTransform"]
+__all__ = ["StreamedTransform", "fold", "row_sums", "shift_at"]
 
 
 class StreamedTransform(SoftTransform):
@@ -64,20 +64,25 @@ class StreamedTransform(SoftTransform):
         return self.g
 
     def _conjugate(self, costs: Ground, bias: Tensor, last: Tensor) -> Tensor:
-        shift = last / self.epsilon
-        tiles = costs.exponents(self.epsilon, shift, bias, self.block)
-        unknown = bool(shift[..., 0].isnan().any())
-        sums = shift.clone() if unknown else _fold(tiles, _sums, torch.add)
-        far = _far(sums, tiles.dtype)
+        tiles = costs.exponents(self.epsilon, last / self.epsilon, bias, self.block)
+        unknown = bool(last[..., 0].isnan().any())
+        sums = last.clone() if unknown else fold(tiles, row_sums, torch.add)
+        shift, far = tiles.shift - sums.log(), _far(sums, tiles.dtype)
         if far.numel():
-            natural = costs.exponents(self.epsilon, None, bias, self.block)
-            shift[..., far] = natural.shift[..., far] - _fold(natural, _tops, torch.maximum, far)
-            tiles = costs.exponents(self.epsilon, shift, bias, self.block)
-            sums[..., far] = _fold(tiles, _sums, torch.add, far)
-        return self.epsilon * (tiles.shift - sums.log())
+            shift[..., far] = shift_at(far, costs, self.epsilon, bias, self.block)
+        return self.epsilon * shift
 
 
-def _fold(
+def shift_at(rows: Tensor, costs: Ground, epsilon: float, bias: Tensor, block: int | None = None) -> Tensor:
+    """Return what makes the sums of `rows: (k,)` one, `(..., k)`, by one more pass that finds the largest exponents."""
+    natural = costs.exponents(epsilon, None, bias, block)
+    shift = natural.shift.clone()
+    shift[..., rows] -= fold(natural, _tops, torch.maximum, rows)
+    tiles = costs.exponents(epsilon, shift, bias, block)
+    return tiles.shift[..., rows] - fold(tiles, row_sums, torch.add, rows).log()
+
+
+def fold(
     tiles: Tiles,
     piece: Callable[[Tensor], Tensor],
     merge: Callable[[Tensor, Tensor], Tensor],
@@ -95,7 +100,7 @@ def _tops(exponents: Tensor) -> Tensor:
     return exponents.amax(-1)
 
 
-def _sums(exponents: Tensor) -> Tensor:
+def row_sums(exponents: Tensor) -> Tensor:
     """Sum the exponentials; cut off far below what counts, for those that underflow would take most of the time."""
     floor = exponent_floor(exponents.dtype)
     return exponents.clamp_(floor, -floor).exp_().sum(-1)

@@ -33,7 +33,7 @@ class Candidates:
     def scores(self, f: Tensor) -> Tensor:
         """Return `f_i - C_ij` of the entries: `(m, K)`."""
         self.uses += 1
-        return f[self.index] - self.cost
+        return f.index_select(0, self.index.flatten()).view_as(self.cost) - self.cost
 
     def cover(self, f: Tensor, level: Tensor) -> bool:
         """Tell whether every entry with `f_i - C_ij > level_j` is among them, for `level: (m,)`."""

@@ -1,7 +1,8 @@
-"""The concave duals of quadratic and k-sparse transport: value, gradient, and the plan that the gradient comes from."""
+"""The concave duals of k-sparse transport: value, gradient, and the plan that the gradient comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,7 @@ __all__ = ["Dual", "FullDual", "Point", "SemiDual"]
 class Point:
     """A dual function at one point: its value, its gradient, and the potentials and the plan that belong to it.
 
-    Column j of the plan has the masses `mass[j]` at the sources `index[j]`, both `(m, K)`; many are zero.
+    Column j of the plan has the masses `mass[j]` at the sources `index[j]`, both `(m, k)`; many may be zero.
     """
 
     value: Tensor
@@ -45,28 +46,30 @@ class _Columns:
     Its gradient is the column `t_i = [s_i]_+ / gamma` on the k largest; here `s_i = f_i + g_j - C_ij`.
     """
 
-    def __init__(self, cost: Tensor, a: Tensor, b: Tensor, gamma: float, k: int | None) -> None:
-        self.a, self.b, self.gamma, self.k = a, b, gamma, k
+    def __init__(self, cost: Tensor, a: Tensor, b: Tensor, gamma: float, k: int) -> None:
+        self.a, self.b, self.gamma, self.k = a, b, gamma, min(k, len(a))
         nothing = torch.full_like(b, torch.inf)
         self.near = Candidates(cost.T.contiguous(), torch.zeros_like(a), nothing)
 
-    def renew(self, f: Tensor, level: Tensor) -> None:
-        """Choose the entries anew where they do not serve `f` and columns that take no mass below `level`.
+    def largest(self, f: Tensor, level: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the k largest `f_i - C_ij` of each column, falling, their `level`, and their sources.
 
-        With cardinality no column takes any below its k-th largest score.
+        `level(scores): (m,)` is what entries of a column have to exceed to take mass; over too few entries it may be
+        too low, never too high. Neither do entries below the k-th largest: any others are left out.
         """
-        if self.k is not None:
+        while True:
             scores = self.near.scores(f)
-            level = torch.maximum(level, scores.topk(min(self.k, scores.shape[1]), 1).values[:, -1])
-        self.near = self.near.renewed(f, level)
+            top, place = scores.topk(min(self.k, scores.shape[1]), 1)
+            threshold = level(top)
+            least = torch.maximum(threshold, top[:, -1]) if self.k <= top.shape[1] else threshold
+            near = self.near.renewed(f, least)
+            if near is self.near:
+                return top, threshold, self.near.index.gather(1, place)
+            self.near = near
 
-    def conjugate(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `sum_j d(f + g_j - C_j)`, the masses of the columns, `(m, K)`, and their sums over rows, `(n,)`."""
-        mass = (self.near.scores(f) + g[:, None]).clamp_(min=0).div_(self.gamma)
-        if self.k is not None and self.k < mass.shape[1]:
-            mass.scatter_(1, mass.argsort(1, descending=True)[:, self.k :], 0.0)
-        rows = torch.zeros_like(f).index_add_(0, self.near.index.flatten(), mass.flatten())
-        return self.gamma / 2 * mass.square().sum(), mass, rows
+    def sums(self, mass: Tensor, index: Tensor) -> Tensor:
+        """Return the sums over rows, `(n,)`."""
+        return torch.zeros_like(self.a).index_add_(0, index.flatten(), mass.flatten())
 
 
 class SemiDual(_Columns):
@@ -80,14 +83,10 @@ class SemiDual(_Columns):
     def __call__(self, variables: Tensor) -> Point:
         """Evaluate at `f: (n,)`."""
         f = variables
-        self.renew(f, self._level(f))
-        g = -self._level(f)
-        conjugate, mass, rows = self.conjugate(f, g)
-        return Point(self.a @ f + self.b @ g - conjugate, self.a - rows, f, g, self.near.index, mass)
-
-    def _level(self, f: Tensor) -> Tensor:
-        """Return the thresholds over the entries chosen: where some are missing they are too low, never too high."""
-        return simplex_threshold(self.near.scores(f), self.gamma * self.b, self.k, 1)
+        top, level, index = self.largest(f, lambda scores: simplex_threshold(scores, self.gamma * self.b, None, 1))
+        mass = (top - level[:, None]).clamp_(min=0).div_(self.gamma)
+        value = self.a @ f - self.b @ level - self.gamma / 2 * mass.square().sum()
+        return Point(value, self.a - self.sums(mass, index), f, -level, index, mass)
 
 
 class FullDual(_Columns):
@@ -99,7 +98,8 @@ class FullDual(_Columns):
     def __call__(self, variables: Tensor) -> Point:
         """Evaluate at f and g in one tensor, `(n + m,)`."""
         f, g = variables.split([len(self.a), len(self.b)])
-        self.renew(f, -g)
-        conjugate, mass, rows = self.conjugate(f, g)
-        gradient = torch.cat([self.a - rows, self.b - mass.sum(1)])
-        return Point(self.a @ f + self.b @ g - conjugate, gradient, f, g, self.near.index, mass)
+        top, _, index = self.largest(f, lambda scores: -g)
+        mass = (top + g[:, None]).clamp_(min=0).div_(self.gamma)
+        gradient = torch.cat([self.a - self.sums(mass, index), self.b - mass.sum(1)])
+        value = self.a @ f + self.b @ g - self.gamma / 2 * mass.square().sum()
+        return Point(value, gradient, f, g, index, mass)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.geometry.simplex import simplex_threshold
@@ -32,17 +34,16 @@ def settle(point: Point, cost: Tensor, a: Tensor, b: Tensor, gamma: float, k: in
     scores, near = (point.f - cost.T).topk(width, 1)
     supports = _supports(k, width).to(cost.device)
     part = scores[:, supports]  # (m, options, k)
-    mass_of_columns = b[:, None].expand(part.shape[:2])
-    level = simplex_threshold(part, gamma * mass_of_columns)
+    level = simplex_threshold(part, gamma * b[:, None].expand(part.shape[:2]))
     mass = (part - level[..., None]).clamp(min=0) / gamma
     worth = (part * mass).sum(-1) - gamma / 2 * mass.square().sum(-1)
     allowed = worth >= worth.amax(1, keepdim=True) - LOSS * unit * b[:, None]
-    index = near[:, supports]
-    choice = _choose(index.cpu(), mass.cpu(), allowed.cpu(), a.cpu()).to(cost.device)
+    spread = mass.new_zeros(*part.shape[:2], width).scatter_(2, supports.expand_as(mass), mass)
+    choice = torch.from_numpy(_choose(*(t.cpu().numpy() for t in (near, spread, allowed, a)))).to(cost.device)
     column = torch.arange(len(b), device=cost.device)
-    index, mass, level = index[column, choice], mass[column, choice], level[column, choice]
-    rows = torch.zeros_like(a).index_add_(0, index.flatten(), mass.flatten())
-    return replace(point, gradient=a - rows, g=-level, index=index, mass=mass)
+    mass, level = spread[column, choice], level[column, choice]
+    rows = torch.zeros_like(a).index_add_(0, near.flatten(), mass.flatten())
+    return replace(point, gradient=a - rows, g=-level, index=near, mass=mass)
 
 
 def _supports(k: int, width: int) -> Tensor:
@@ -55,20 +56,22 @@ def _supports(k: int, width: int) -> Tensor:
     return torch.stack(swaps)
 
 
-def _choose(index: Tensor, mass: Tensor, allowed: Tensor, a: Tensor) -> Tensor:
-    """Return the option of every column, `(m,)`, of `index, mass: (m, options, k)`."""
-    choice = allowed.long().argmax(1)
-    column = torch.arange(len(choice))
-    rows = torch.zeros_like(a).index_add_(0, index[column, choice].flatten(), mass[column, choice].flatten())
+def _choose(near: NDArray, mass: NDArray, allowed: NDArray, a: NDArray) -> NDArray:
+    """Return the option of every column, `(m,)`, of `mass: (m, options, width)` at the rows `near: (m, width)`."""
+    choice = allowed.argmax(1)
+    lacking = a.copy()
+    np.subtract.at(lacking, near, mass[np.arange(len(near)), choice])
+    columns = (allowed.sum(1) > 1).nonzero()[0]
     for _ in range(SWEEPS):
-        before = choice.clone()
-        for j in (allowed.sum(1) > 1).nonzero()[:, 0].tolist():
-            rest = rows.index_add(0, index[j, choice[j]], mass[j, choice[j]], alpha=-1)
-            tried = rest.repeat(len(index[j]), 1).scatter_add(1, index[j], mass[j])
-            error = (tried - a).abs().sum(1).where(allowed[j], torch.inf)
-            if error.min() < error[choice[j]] - 1e-12:
-                choice[j] = error.argmin()
-            rows = tried[choice[j]]
-        if torch.equal(choice, before):
+        before = choice.copy()
+        for j in columns:
+            rows, options = near[j], mass[j]
+            without = lacking[rows] + options[choice[j]]
+            error = np.where(allowed[j], np.abs(without - options).sum(1), np.inf)
+            best = error.argmin()
+            if error[best] < error[choice[j]] - 1e-12:
+                choice[j] = best
+                lacking[rows] = without - options[best]
+        if np.array_equal(choice, before):
             break
     return choice

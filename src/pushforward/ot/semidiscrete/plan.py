@@ -57,6 +57,16 @@ class SemiDiscretePlan:
         self._targets.check(x)
         return torch.cat([block.index() for block in self._targets.scores(x, self.g)])
 
+    def draw(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw the target of each point `x: (n, *event)` from the plan given the point: `(n,)`, `index(x)` without
+        `epsilon`.
+        """
+        if self.epsilon == 0:
+            return self.index(x)
+        self._targets.check(x)
+        draws = [block.draw(generator) for block in self._targets.scores(x, self.g)]
+        return torch.cat(draws)
+
     def map(self, x: Tensor) -> Tensor:
         """Return where each point goes, with `epsilon` on average: `(n, *event)`."""
         if self.epsilon == 0:

@@ -40,6 +40,10 @@ class Scores:
             return torch.softmax(self.scores / self.epsilon, 1)
         return torch.zeros_like(self.scores).scatter_(1, self.index()[:, None], 1.0)
 
+    def draw(self, generator: torch.Generator | None) -> Tensor:
+        """Draw a target for each point by its shares: `(k,)`."""
+        return torch.multinomial(self.shares(), 1, generator=generator)[:, 0]
+
     def masses(self) -> Tensor:
         """Return the shares summed over the points: `(m,)`."""
         if self.epsilon > 0:
