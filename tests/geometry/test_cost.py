@@ -26,8 +26,6 @@ def test_pairwise_and_aligned_follow_the_definition(cost):
     torch.testing.assert_close(cost.pairwise(x, y), expected)  # two clouds at once
     torch.testing.assert_close(cost.pairwise(x[0], y[0]), expected[0])
     torch.testing.assert_close(cost.aligned(x[:, :4], y), expected[:, range(4), range(4)])
-    gap = torch.tensor([[0.5, 0.0, 1.0]], dtype=torch.float64)  # between boxes, no points are nearer than their gap
-    torch.testing.assert_close(cost.between_boxes(gap), cost.aligned(gap, torch.zeros_like(gap)))
     assert build(describe(cost)) == cost
 
 

@@ -28,13 +28,6 @@ class Cost(ABC):
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:
         """Return `c(x_i, y_i)`, `(..., n)`, for `x, y: (..., n, d)`. Raises `InputError` for unlike inputs."""
 
-    def between_boxes(self, gap: Tensor) -> Tensor:
-        """Return a lower bound of the cost between points of two boxes with `gap: (..., d)` between them: `(...)`.
-
-        The gap is the distance along each coordinate, zero where the boxes overlap. Zero costs bound nothing.
-        """
-        return gap.new_zeros(gap.shape[:-1])
-
 
 @dataclass(frozen=True)
 class SquaredEuclidean(Cost):
@@ -65,10 +58,6 @@ class SquaredEuclidean(Cost):
         _check(x, y)
         return (x - y).square().sum(-1)
 
-    def between_boxes(self, gap: Tensor) -> Tensor:
-        """Return `|gap|^2`: `(...)`."""
-        return gap.square().sum(-1)
-
 
 @dataclass(frozen=True)
 class PNorm(Cost):
@@ -96,11 +85,7 @@ class PNorm(Cost):
     def aligned(self, x: Tensor, y: Tensor) -> Tensor:
         """Return `|x_i - y_i|_p ^ power`: `(..., n)`."""
         _check(x, y)
-        return self.between_boxes(x - y)
-
-    def between_boxes(self, gap: Tensor) -> Tensor:
-        """Return `|gap|_p ^ power`: `(...)`."""
-        distance = torch.linalg.vector_norm(gap, ord=self.p, dim=-1)
+        distance = torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
         return distance if self.power == 1 else distance.pow(self.power)
 
 
