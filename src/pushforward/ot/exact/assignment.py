@@ -7,42 +7,57 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.ot.exact.certificate import held
-from pushforward.ot.exact.network import Flow, Lists, Search
+from pushforward.ot.exact.jonker_volgenant import assign_each
 from pushforward.ot.exact.plan import SparsePlan
-from pushforward.ot.exact.shortest_paths import assign_each
-from pushforward.ot.exact.transport import DUST, LONG, SHORT, optimum
+from pushforward.ot.exact.transport import optimum
 from pushforward.ot.problem import Problem
 
 __all__ = ["exact_assignment", "exact_assignments"]
 
+SHORT, SHORT_IN_MANY, MANY = 128, 320, 8
+"""Points whose rows of costs are short, and short in more than so `MANY` dimensions."""
+
 
 def exact_assignment(problem: Problem) -> SparsePlan:
     """Return the permutation of least total cost, up to the rounding of the costs; `duality_gap` certifies it."""
+    if _is_short(problem):
+        permutations, duals = _assigned(problem.detached().dense()[None])
+        return _plan(problem, permutations[0], duals[0], problem.shape[0])
     found = optimum(_units(held(problem)))
     return _plan(problem, found.j[found.i.argsort()], found.price, found.paths)
 
 
 def exact_assignments(problem: Problem) -> list[SparsePlan]:
     """Return the optimal permutations of many small problems: all matrices are made at once, and shared by threads."""
-    costs = problem.detached().dense().double().cpu().numpy()
-    price, columns = costs.min(1), np.empty(costs.shape[:2], np.int64)
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
-        shares = [np.array_split(values, threads) for values in (costs, price, columns)]
-        list(pool.map(_assign_each, *shares))
-    permutations, duals = (torch.from_numpy(values).to(problem.a.device) for values in (columns, price))
+    permutations, duals = _assigned(problem.detached().dense())
     singles = (problem.single(k) for k in range(problem.batch[0]))
     return [_plan(*each, problem.shape[0]) for each in zip(singles, permutations, duals, strict=True)]
 
 
-def _assign_each(costs: NDArray[np.float64], price: NDArray[np.float64], columns: NDArray[np.int64]) -> None:
-    n = costs.shape[1]
-    flow = Flow.empty(np.ones(n), np.ones(n), np.zeros(n), DUST)
-    assign_each(costs, price, columns, Lists.empty(n, min(n, LONG)), flow, Search.empty(n, n), min(n, SHORT))
+def _is_short(problem: Problem) -> bool:
+    """Tell whether whole rows are looked through sooner than lists are made of them and followed.
+
+    In many dimensions rows seldom compete for columns, so that few paths have to be searched.
+    """
+    n, points = problem.shape[0], problem.x
+    return n <= SHORT or (n <= SHORT_IN_MANY and points is not None and points.shape[-1] > MANY)
+
+
+def _assigned(cost: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the optimal columns and the column potentials, both `(k, n)`, for matrices `(k, n, n)`."""
+    costs = cost.detach().double().contiguous().cpu().numpy()
+    price, columns = np.empty(costs.shape[:2]), np.empty(costs.shape[:2], np.int64)
+    threads = min(torch.get_num_threads(), len(costs))
+    if threads == 1:
+        assign_each(costs, price, columns)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            shares = [np.array_split(values, threads) for values in (costs, price, columns)]
+            list(pool.map(assign_each, *shares))
+    return torch.from_numpy(columns).to(cost.device), torch.from_numpy(price).to(cost.device)
 
 
 def _units(problem: Problem) -> Problem:

@@ -30,7 +30,7 @@ from pushforward.ot.exact.network import (
     Values,
 )
 
-__all__ = ["advance", "assign_each", "entries", "list_rows", "seed"]
+__all__ = ["advance", "entries", "list_rows", "seed"]
 
 
 @compiled
@@ -206,26 +206,6 @@ def _augment(flow: Flow, search: Search, root: int, sink: int) -> None:
     flow.excess[root] -= step
     flow.deficit[sink] -= step
     flow.counts[PATHS] += 1
-
-
-@compiled
-def assign_each(
-    costs: Values, prices: Values, columns: Index, lists: Lists, flow: Flow, search: Search, k: int
-) -> None:
-    """Solve assignments `costs: (B, n, n)` one after another, from `prices: (B, n)` to the optimal ones, in place.
-
-    `columns: (B, n)` becomes the permutations; the rest is memory for one of them.
-    """
-    for p in range(len(costs)):
-        flow.excess[:], flow.deficit[:], flow.price[:], flow.head[:] = 1.0, 1.0, prices[p], NOWHERE
-        flow.counts[:] = 0
-        flow.counts[SPARE] = NOWHERE
-        list_rows(costs[p], lists, flow.price, k)
-        seed(lists, flow)
-        advance(costs[p], lists, flow, search)
-        prices[p] = flow.price
-        for j in range(len(flow.head)):
-            columns[p, flow.row[flow.head[j]]] = j
 
 
 @compiled
