@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from pushforward.measures._component_pairs import ComponentPairs
@@ -91,6 +90,8 @@ def integrated_flow(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sta
     A state of any affine path divided by `alpha + sigma` is a state of the linear path at the time `alpha / (alpha +
     sigma)`. Not differentiable; computed on the CPU in float64.
     """
+    from scipy.integrate import solve_ivp  # slow to import
+
     (time_s, scale_s), (time_e, scale_e) = (_linear_frame(*scales) for scales in (start, end))
     span = time_e - time_s
 

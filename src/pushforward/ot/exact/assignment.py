@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from pushforward.ot.exact.certificate import held
-from pushforward.ot.exact.jonker_volgenant import assign_each
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.exact.transport import optimum
 from pushforward.ot.problem import Problem
@@ -48,6 +47,8 @@ def _is_short(problem: Problem) -> bool:
 
 def _assigned(cost: Tensor) -> tuple[Tensor, Tensor]:
     """Return the optimal columns and the column potentials, both `(k, n)`, for matrices `(k, n, n)`."""
+    from pushforward.ot.exact.jonker_volgenant import assign_each  # the compiler is slow to import
+
     costs = cost.detach().double().contiguous().cpu().numpy()
     price, columns = np.empty(costs.shape[:2]), np.empty(costs.shape[:2], np.int64)
     threads = min(torch.get_num_threads(), len(costs))

@@ -13,7 +13,6 @@ from pushforward.ot.exact.certificate import column_conjugate, held, row_conjuga
 from pushforward.ot.exact.network import PATHS, ROOT, WANTING, Flow, Lists, Search
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.exact.prices import prices
-from pushforward.ot.exact.shortest_paths import advance, entries, list_rows, seed
 from pushforward.ot.problem import Problem
 
 __all__ = ["Optimum", "exact_transport", "optimum"]
@@ -62,6 +61,8 @@ def optimum(problem: Problem) -> Optimum:
     Nearly optimal prices make most entries of an optimal plan the cheapest of their rows. What these cannot take is
     sent along shortest paths from row to row, of which there had better be few.
     """
+    from pushforward.ot.exact.shortest_paths import entries
+
     matrix = isinstance(problem.cost, Tensor)
     if matrix and problem.shape[0] > problem.shape[1]:
         turned = replace(problem, a=problem.b, b=problem.a, cost=problem.dense().mT.contiguous(), x=None, y=None)
@@ -77,6 +78,8 @@ def optimum(problem: Problem) -> Optimum:
 
 def _flow(problem: Problem, cost: NDArray[np.float64], flow: Flow) -> Flow:
     """Send everything; where the matrix is not held, lists of rows are made here, as they are wanted."""
+    from pushforward.ot.exact.shortest_paths import advance, list_rows, seed  # the compiler is slow to import
+
     n, m = problem.shape
     search, lists = Search.empty(n, m), Lists.empty(n, min(m, LONG))
     listed = np.full(n, -1)

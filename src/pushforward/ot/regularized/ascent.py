@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from pushforward.ot.regularized.dual import Dual, Point
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 __all__ = ["climb"]
 
@@ -44,6 +47,8 @@ def climb(
     Ends when the gradient's L1 norm, which is the error of the plan's sums, is at most `tolerance`; when a step gains
     less than `flat` in `unit` (at a kink the gradient never vanishes); at rounding; or after `max_iterations`.
     """
+    from scipy.optimize import minimize  # slow to import
+
     function = _Climb(dual, start, unit)
 
     def reached(intermediate_result: OptimizeResult) -> None:
