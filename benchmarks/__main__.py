@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import coupling, quality, sampling, training_step, transport
+from benchmarks import comparison, coupling, quality, sampling, training_step, transport
 from benchmarks.memory import keep_freed_memory
 from benchmarks.page import PAGE, page
 from benchmarks.results import RESULTS, save
@@ -17,7 +17,8 @@ from pushforward.atomic import atomic_path
 
 __all__ = ["BENCHMARKS", "main"]
 
-BENCHMARKS = [*(module.BENCHMARK for module in (training_step, coupling, sampling, quality)), *transport.BENCHMARKS]
+_MODULES = (training_step, coupling, sampling, quality, comparison)
+BENCHMARKS = [*(module.BENCHMARK for module in _MODULES), *transport.BENCHMARKS]
 
 
 def main(arguments: list[str] | None = None) -> None:

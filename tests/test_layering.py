@@ -10,7 +10,7 @@ import pushforward
 
 PACKAGE = Path(pushforward.__file__).parent
 LEVELS = [
-    {"geometry", "measures"}, {"ot"}, {"metrics"}, {"couplings", "paths", "networks"}, {"solvers"}, {"objectives"},
+    {"geometry", "measures"}, {"ot"}, {"metrics"}, {"networks"}, {"couplings", "paths"}, {"solvers"}, {"objectives"},
     {"maps", "gradient_flows", "samplers"}, {"training"}, {"steering", "alignment"},
     {"applications"}, {"recipes"}, {"report"}, {"cli"},
 ]  # fmt: skip

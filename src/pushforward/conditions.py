@@ -39,13 +39,15 @@ class Column:
     """What one condition means: the values of its `categories` in the order of their codes, or a continuous covariate
     of `width` numbers.
 
-    Continuous covariates are standardised by `shift` and `scale` where they are embedded.
+    Continuous covariates are standardised by `shift` and `scale` where they are embedded. A user who says nothing means
+    the `default` in every entry, or that there is no value.
     """
 
     categories: tuple[str | int, ...] | None = None
     width: int = 1
     shift: float = 0.0
     scale: float = 1.0
+    default: float | None = None
 
     def __post_init__(self) -> None:
         """Hold categories as a tuple, also when they come from JSON."""
@@ -68,8 +70,8 @@ def infer_schema(raw: object) -> Schema:
 def encode(raw: object, schema: Schema, rows: int) -> Condition | None:
     """Turn a user's condition into codes and floats, one entry per row, in the terms of `schema`.
 
-    Scalars are repeated for every row; an entry of the schema that `raw` lacks is absent in every row. Returns `None`
-    for an empty schema.
+    Scalars are repeated for every row; an entry of the schema that `raw` lacks takes the column's default, or is
+    absent in every row. Returns `None` for an empty schema.
     Raises `InputError` for an unknown name or category, or a wrong number of rows.
     """
     entries = _entries(raw)
@@ -113,7 +115,9 @@ def _infer_column(name: str, array: np.ndarray) -> Column:
 
 def _encode_column(name: str, values: object, column: Column, rows: int) -> Tensor:
     if values is None:
-        return torch.full((rows,), -1) if column.categories is not None else torch.full((rows, column.width), torch.nan)
+        if column.categories is not None:
+            return torch.full((rows,), -1)
+        return torch.full((rows, column.width), torch.nan if column.default is None else column.default)
     array = _as_array(name, values)
     array = np.broadcast_to(array, (rows, *array.shape)) if array.ndim == 0 else array
     if array.shape[0] != rows:

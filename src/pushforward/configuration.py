@@ -41,6 +41,12 @@ class Recorded:
         self.__dict__["_init_args"] = dict(list(bound.arguments.items())[1:])
         return self
 
+    def amend(self, **changes: Any) -> None:
+        """Change arguments of the constructor that are kept as attributes of the same name."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+            self.__dict__["_init_args"][name] = value
+
 
 def describe(value: Any) -> Any:
     """Return a JSON-ready description of a piece, a tensor, or a plain value (lists and dictionaries are walked).

@@ -7,22 +7,23 @@ t = 0 to the target at t = 1; batches come first, `x: (B, *event)`, `t: (B,)`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pushforward.conditions import Condition, Schema
+from pushforward.ends import End
+from pushforward.errors import InputError
+from pushforward.observations import Observation
+from pushforward.predictions import Prediction
 
 __all__ = [
-    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "Sampler", "ScheduleFn", "Sides",
-    "Times", "VelocityField",
+    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "ScheduleFn", "Sides",
+    "Times", "TrainedField", "VelocityField", "VelocityLaw",
 ]  # fmt: skip
-
-Prediction: TypeAlias = Literal["velocity", "data", "noise", "score"]
-"""What a network predicts: dx/dt, the target point x1, the source point x0, or the gradient of the log-density."""
 
 
 class Coefficients(NamedTuple):
@@ -130,16 +131,39 @@ class VelocityField(Protocol):
         ...
 
 
-class Sampler(Protocol):
-    """Anything that can be sampled."""
+@runtime_checkable
+class VelocityLaw(Protocol):
+    """The whole law of the velocity of an affine path given the state, of which a velocity field is the mean: a trained
+    network (hierarchical, mixture and transition models), or a closed-form oracle. `x: (B, *event)`, `t: (B,)`.
+    """
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draw `n` points: `(n, *event)`."""
+    def sample(
+        self, x: Tensor, t: Tensor, condition: Condition | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw one velocity for each row, given the state `x` at time `t`: `(B, *event)`."""
+        ...
+
+    def mean(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """Expected velocity given the state: `(B, *event)`."""
+        ...
+
+
+class TrainedField(VelocityField, Protocol):
+    """A trained field, and the path that it was trained on."""
+
+    @property
+    def path(self) -> Path:
+        """How pairs were joined; its ends say what the field starts from."""
         ...
 
 
 class Sides(Protocol):
     """Both distributions in the units of the network, for pieces that look at them before training starts."""
+
+    @property
+    def trained(self) -> TrainedField | None:
+        """The field that training goes on from, if there is one."""
+        ...
 
     def source(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw `n` source points: `(n, *event)`."""
@@ -191,13 +215,10 @@ class Coupling(ABC):
         that keep this true pass it on to the pairs.
         """  # fmt: skip
 
-    def source(
-        self, measure: Sampler, n: int, condition: Condition | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Draw what sampling must start from: `(n, *event)`. By default the source measure itself, whose marginal
-        couplings keep.
-        """
-        return measure.sample(n, generator=generator)
+    @property
+    def starts_from(self) -> Observation | None:
+        """What the flow starts from instead of source points alone; by default from those, whose law couplings keep."""
+        return None
 
 
 class Path(ABC):
@@ -213,15 +234,38 @@ class Path(ABC):
         return (0.0, 1.0)
 
     @property
-    def source_scale(self) -> float:
-        """The path starts at `source_scale * x0` for the source point x0 of a pair: one but for paths whose noise is
-        not of unit size.
+    def source_end(self) -> End:
+        """What the path makes of source points at t = 0: nothing, but for paths whose noise is not of unit size."""
+        return End()
+
+    @property
+    def target_end(self) -> End:
+        """What the path makes of target points at t = 1."""
+        return End()
+
+    def built(self, event_shape: tuple[int, ...], schema: Schema) -> Path:
+        """Return this path with its parameters, made for points of this shape: by default it has none.
+
+        A field does this once, and counts the parameters among its own. They are drawn from torch's global random
+        state, as those of a network are.
         """
-        return 1.0
+        return self
+
+    def wrapped(
+        self, network: nn.Module, event_shape: tuple[int, ...], schema: Schema, predicts: tuple[Prediction, ...]
+    ) -> nn.Module:
+        """Return what a field evaluates: by default the `network` itself, which sees states as they are."""
+        return network
 
     @abstractmethod
     def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
         """Return the state and the conditional velocity of each pair at `times.input`."""
+
+    def reflected(self, point: PathPoint, pairs: Pairs, times: Times) -> PathPoint:
+        """Return the same point with the path's noise negated, which is as likely: an antithetic partner. Raises
+        `InputError` for a path that has no noise.
+        """
+        raise InputError(f"{type(self).__name__} has no noise to reflect: leave out antithetic")
 
     @abstractmethod
     def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
@@ -236,3 +280,17 @@ class Path(ABC):
         """Turn one prediction at `(x, t)` into another. Raises `InputError` where the path or the coupling does not
         allow it.
         """
+
+    def derive(
+        self, known: Mapping[Prediction, Tensor], x: Tensor, t: Tensor, dst: Prediction, *, gaussian_source: bool
+    ) -> Tensor:
+        """Turn several predictions at `(x, t)`, the heads of one network, into one that is not among them: by default
+        the first that `convert` takes. Raises `InputError` where none does.
+        """
+        refusals: list[InputError] = []
+        for src, value in known.items():
+            try:
+                return self.convert(value, x, t, src, dst, gaussian_source=gaussian_source)
+            except InputError as refusal:
+                refusals.append(refusal)
+        raise refusals[0]

@@ -126,6 +126,18 @@ def test_flags_go_before_the_file(here):
     assert config["trainer"]["steps"] == 5
 
 
+def test_options_of_pieces_that_are_not_named_are_for_those_that_fit_takes_without_one(here):
+    flags = ["--objective.time", "LogitNormal", "--path.schedule", "Trig"]
+    assert main(["fit", "gaussian", "points.npy", "--out", "unnamed", "--quiet", *TINY, *flags]) == 0
+    config = yaml.safe_load((here / "unnamed/config.yaml").read_text())
+    assert config["objective"]["class_path"] == "pushforward.objectives.FlowMatching"
+    assert config["path"]["class_path"] == "pushforward.paths.Affine"
+    assert config["path"]["init_args"]["schedule"]["class_path"] == "pushforward.paths.Trig"
+    flags = ["--path.schedule", "VP"]  # a piece that the file names stays
+    (here / "bridge.yaml").write_text("path: {class_path: BrownianBridge}\n")
+    assert main(["fit", "gaussian", "points.npy", "--config", "bridge.yaml", "--out", "no", *flags]) == 2
+
+
 def test_short_names_in_a_file_of_ones_own(here, capsys):
     (here / "own.yaml").write_text(
         "source: gaussian\ntarget: points.npy\nnetwork: {class_path: MLP, init_args: {width: 4}}\ntrainer: {steps: 2}\n"

@@ -96,7 +96,7 @@ def test_hugging_face_datasets():
         (["a"], "must be numbers, got text"),
         ([[1.0, float("nan")]], "non-finite"),
         ("8gausians", "neither a file nor a named measure; did you mean '8gaussians'"),
-        ("nothing-like-it", "named measures are gaussian, digits"),
+        ("nothing-like-it", "named measures are gaussian, student-t, digits"),
         ("some/where.npy", "no folder"),
         ("8gaussians:label=3", "it has no columns"),
         ("8gaussians:x", "takes no key"),

@@ -13,12 +13,17 @@ from pushforward.configuration import Recorded, build, describe
 from pushforward.contracts import Path
 from pushforward.errors import InputError
 from pushforward.measures import AffineOracle, Gaussian
-from pushforward.networks import MLP, ClassifierFree, Field
+from pushforward.networks import MLP, ClassifierFree, Field, UNet
 from pushforward.paths import Affine, BrownianBridge, CondOT, LinearVP, Trig
 
-KINDS = ("velocity", "data", "noise", "score")
+KINDS = ("velocity", "data", "noise", "score", "denoiser")
 TARGET = Gaussian(torch.tensor([1.0, -2.0]).double(), torch.tensor([[1.0, 0.3], [0.3, 0.5]]).double())
 SOURCE = Gaussian(torch.zeros(2).double())
+
+
+def answer(oracle: AffineOracle, kind: str):
+    """The closed form of a prediction; the noise of an affine path is its source."""
+    return getattr(oracle, {"denoiser": "noise", "drift": "velocity"}.get(kind, kind))
 
 
 class Known(nn.Module):
@@ -26,7 +31,7 @@ class Known(nn.Module):
 
     def __init__(self, oracle: AffineOracle, kind: str) -> None:
         super().__init__()
-        self.ask = getattr(oracle, kind)
+        self.ask = answer(oracle, kind)
         self.times: torch.Tensor | None = None
 
     def forward(self, x, t, condition=None):
@@ -41,9 +46,9 @@ def test_every_prediction_gives_every_other(schedule, kind):
     field = Field(Known(oracle, kind), Affine(schedule), (2,), {}, predicts=kind, gaussian_source=True)
     t = torch.linspace(0.05, 0.95, 50).double()
     x = oracle.sample(50, t)
-    assert torch.equal(field(x, t), getattr(oracle, kind)(x, t))
+    assert torch.equal(field(x, t), answer(oracle, kind)(x, t))
     for other in KINDS:
-        torch.testing.assert_close(getattr(field, other)(x, t), getattr(oracle, other)(x, t), rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(getattr(field, other)(x, t), answer(oracle, other)(x, t), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +58,43 @@ def test_conversions_are_finite_and_near_the_truth_at_both_ends(kind):
     t = torch.tensor([0.0, 1.0]).double()
     x = oracle.sample(2, t)
     for other in KINDS:
-        torch.testing.assert_close(getattr(field, other)(x, t), getattr(oracle, other)(x, t), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(getattr(field, other)(x, t), answer(oracle, other)(x, t), rtol=0.02, atol=0.02)
+
+
+def test_heads_serve_their_own_kind_and_the_first_that_converts_the_others():
+    calls = []
+
+    class Three(nn.Module):
+        def forward(self, x, t, condition=None):
+            calls.append(len(x))
+            return torch.cat([x, 2 * x, 3 * x], 1)
+
+    field = Field(Three(), Affine(), (1, 4, 4), {}, predicts="score, data, velocity")
+    assert field.predicts == ("score", "data", "velocity")
+    x, t = torch.randn(5, 1, 4, 4), torch.full((5,), 0.5)
+    assert field(x, t).shape == (5, 3, 4, 4)
+    assert torch.equal(field.data(x, t), 2 * x) and torch.equal(field.velocity(x, t), 3 * x)
+    calls.clear()
+    velocity, score = field.velocity_and_score(x, t)
+    assert torch.equal(velocity, 3 * x) and torch.equal(score, x) and calls == [5]
+    # the score is no way to the noise under this coupling, so it comes from the data: (x - t x1) / (1 - t)
+    torch.testing.assert_close(field.noise(x, t), (x - 0.5 * 2 * x) / 0.5)
+    with pytest.raises(InputError, match="N\\(0, I\\)"):
+        field.denoiser(x, t)
+    bridge = Field(Three(), BrownianBridge(), (1, 4, 4), {}, predicts=["score", "data", "velocity"])
+    assert torch.equal(bridge.score(x, t), x)
+
+
+@pytest.mark.parametrize(("network", "event"), [(MLP(8), (3,)), (MLP(8), (2, 3, 3)), (UNet(channels=4), (2, 8, 8))])
+def test_architectures_build_heads(network, event):
+    field = Field(network, Affine(), event, {}, predicts=("velocity", "data"), gaussian_source=True)
+    assert field(torch.randn(4, *event), torch.rand(4)).shape == (4, 2 * event[0], *event[1:])
+    assert field.data(torch.randn(4, *event), torch.rand(4)).shape == (4, *event)
+    again = build(describe(field))
+    assert (
+        again.predicts == ("velocity", "data")
+        and again.network.state_dict().keys() == field.network.state_dict().keys()
+    )
 
 
 def test_times_are_clamped_to_the_path():
@@ -71,7 +112,9 @@ def test_scores_need_a_gaussian_source():
         Field(MLP(8), Affine(), (2,), {}, predicts="score").velocity(x, t)
     assert Field(MLP(8), BrownianBridge(), (2,), {}, predicts="score").score(x, t).shape == (1, 2)
     with pytest.raises(InputError, match="velocty"):
-        Field(MLP(8), Affine(), (2,), {}, predicts="velocty")  # pyright: ignore
+        Field(MLP(8), Affine(), (2,), {}, predicts="velocty")
+    with pytest.raises(InputError, match="none twice"):
+        Field(MLP(8), Affine(), (2,), {}, predicts="data,data")
 
 
 def test_describe_and_build_round_trip():

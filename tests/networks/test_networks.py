@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pushforward.conditions import Column
 from pushforward.configuration import build, describe
 from pushforward.errors import InputError
-from pushforward.networks import MLP, ConditionEmbedding, FourierTime, UNet
+from pushforward.networks import MLP, ConditionEmbedding, DiT, FourierTime, Patches, UNet
 
 SCHEMA = {"label": Column(("a", "b", "c")), "dose": Column(None, 2, 1.0, 3.0)}
 CASES = [
@@ -19,6 +19,9 @@ CASES = [
     (UNet(channels=8), (1, 8, 8)),
     (UNet(channels=4, multipliers=(1, 2, 3), blocks=2, attention=False), (3, 13, 10)),
     (UNet(channels=8, multipliers=(1,)), (2, 5, 5)),
+    (DiT(width=16, depth=2, head_width=8), (1, 8, 8)),
+    (DiT(width=16, depth=1, patch=3, head_width=16, time_features=3), (2, 7, 5)),
+    (DiT(width=8, depth=1, head_width=8), (5,)),
 ]
 
 
@@ -59,7 +62,7 @@ def test_contract(spec, event, schema, dtype):
     assert torch.equal(copy(x, t, c), out)
 
 
-@pytest.mark.parametrize(("spec", "event"), CASES[:4])
+@pytest.mark.parametrize(("spec", "event"), [*CASES[:4], CASES[6]])
 def test_forward_mode_derivative(spec, event):
     torch.manual_seed(0)
     net = awake(spec.build(event, {})).double()
@@ -69,7 +72,7 @@ def test_forward_mode_derivative(spec, event):
     torch.testing.assert_close(got, (net(x + h * dx, t + h) - net(x - h * dx, t - h)) / (2 * h), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2]])
+@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2], CASES[5]])
 def test_traces_without_a_graph_break(spec, event):
     torch.manual_seed(0)
     net = awake(spec.build(event, SCHEMA))
@@ -78,7 +81,7 @@ def test_traces_without_a_graph_break(spec, event):
     torch.testing.assert_close(compiled(x, t, condition()), net(x, t, condition()))
 
 
-@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2]])
+@pytest.mark.parametrize(("spec", "event"), [CASES[0], CASES[2], CASES[5]])
 def test_bfloat16_autocast_stays_close(spec, event):
     torch.manual_seed(0)
     net = awake(spec.build(event, SCHEMA))
@@ -99,6 +102,52 @@ def test_unet_crops_its_padding():
     bumped[..., -1] += 1
     t = torch.rand(1)
     assert (net(x, t) - net(bumped, t)).abs().sum() > 0
+
+
+@pytest.mark.parametrize("event", [(7,), (1, 8, 8), (3, 5, 6), (2, 9), (2, 3, 4, 5)])
+def test_patches_are_put_together_as_they_were_cut(event):
+    cut, x = Patches(event, 2), torch.randn(3, *event)
+    tokens = cut.split(x)
+    assert tokens.shape == (3, cut.tokens, cut.width)
+    assert torch.equal(cut.join(tokens), x)
+    several = torch.cat([tokens, 2 * tokens], 2)  # the heads of one place lie beside each other
+    assert torch.equal(cut.join(several), torch.cat([x, 2 * x], 1))
+
+
+def test_patches_are_neighbourhoods():
+    """The first token of an image is its upper left corner, the second the one to the right of it."""
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert Patches((1, 4, 4), 2).split(x)[0, :2].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+
+
+def test_dit_without_places_does_not_know_where_a_patch_is():
+    """Moving the patches about moves what is predicted along; with the learned places it does not."""
+    torch.manual_seed(0)
+    spec = DiT(width=16, depth=2, head_width=8)
+    net, cut, order = awake(spec.build((1, 8, 8), {})), Patches((1, 8, 8), 2), torch.randperm(16)
+    x, t = torch.randn(2, 1, 8, 8), torch.rand(2)
+    moved = cut.join(cut.split(x)[:, order])
+    assert not torch.allclose(net(moved, t), cut.join(cut.split(net(x, t))[:, order]), atol=1e-3)
+    with torch.no_grad():
+        net.get_parameter("places").zero_()
+    torch.testing.assert_close(net(moved, t), cut.join(cut.split(net(x, t))[:, order]))
+
+
+def test_dit_attends_as_written_out():
+    """One block against the formula in plain linear algebra."""
+    torch.manual_seed(0)
+    net = awake(DiT(width=16, depth=1, head_width=8).build((1, 4, 4), {})).double()
+    block = net.get_submodule("blocks.0")
+    h, e = torch.randn(2, 4, 16).double(), torch.randn(2, 16).double()
+    s1, b1, g1, s2, b2, g2 = (part[:, None] for part in block.modulation(e).chunk(6, 1))
+    norm = lambda u: (u - u.mean(2, keepdim=True)) / (u.var(2, correction=0, keepdim=True) + 1e-5).sqrt()  # noqa: E731
+    q, k, v = block.qkv((1 + s1) * norm(h) + b1).chunk(3, 2)
+    heads = [
+        torch.softmax(a @ b.transpose(1, 2) / 8**0.5, 2) @ c
+        for a, b, c in zip(q.split(8, 2), k.split(8, 2), v.split(8, 2), strict=True)
+    ]
+    middle = h + g1 * block.project(torch.cat(heads, 2))
+    torch.testing.assert_close(block(h, e), middle + g2 * block.network((1 + s2) * norm(middle) + b2))
 
 
 def test_absent_entries_share_the_null_vector_per_column():
@@ -169,6 +218,8 @@ def test_default_mlp_launches_no_more_than_a_plain_stack():
         lambda: UNet(channels=0),
         lambda: UNet(multipliers=()),
         lambda: UNet().build((2,), {}),
+        lambda: DiT(depth=0),
+        lambda: DiT(width=48, head_width=32),
     ],
 )
 def test_impossible_sizes_are_refused(wrong):

@@ -12,12 +12,35 @@ from pushforward.configuration import build, describe
 from pushforward.contracts import Pairs, Times
 from pushforward.errors import InputError
 from pushforward.measures import AffineOracle, Gaussian, GaussianMixture
-from pushforward.paths import VE, VP, Affine, BrownianBridge, CondOT, LinearVP, Polynomial, Trig
+from pushforward.paths import (
+    VE,
+    VP,
+    Affine,
+    BrownianBridge,
+    BrownianGamma,
+    CondOT,
+    EncodingDecoding,
+    Interpolant,
+    LinearBlend,
+    LinearVP,
+    Mirror,
+    Polynomial,
+    QuadraticGamma,
+    SigmoidGamma,
+    SineGamma,
+    Trig,
+    TrigBlend,
+)
 
 DOUBLE = torch.float64
 KINDS = ("velocity", "data", "noise", "score")
 SCHEDULES = [CondOT(), CondOT(0.1), Trig(), LinearVP(), Polynomial(2), VP(), VE(0.1, 5.0)]
-PATHS = [*(Affine(s) for s in SCHEDULES), BrownianBridge(0.7)]
+INTERPOLANTS = [
+    BrownianBridge(0.7), Interpolant(TrigBlend(), BrownianGamma(0.9)), Interpolant(TrigBlend(), SineGamma(0.5)),
+    Interpolant(EncodingDecoding(), SineGamma()), Interpolant(Mirror(), QuadraticGamma(2.0)),
+    Interpolant(LinearBlend(), SigmoidGamma()),
+]  # fmt: skip
+PATHS = [*(Affine(s) for s in SCHEDULES), *INTERPOLANTS]
 
 
 def at(t):
@@ -140,8 +163,8 @@ def test_unknown_predictions_are_refused(path):
 
 def test_start_scales_the_source_where_the_schedule_does():
     x0 = torch.ones(2, 3)
-    assert torch.equal(Affine().start(x0), x0)
-    assert float(Affine(VE(0.1, 5.0)).start(x0)[0, 0]) == pytest.approx(math.sqrt(25 - 0.01))
+    assert torch.equal(Affine().source_end.encode(x0), x0)
+    assert float(Affine(VE(0.1, 5.0)).source_end.encode(x0)[0, 0]) == pytest.approx(math.sqrt(25 - 0.01))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
@@ -157,14 +180,14 @@ def test_pieces_round_trip_and_keep_the_dtype(path):
     assert path.point(Pairs(both.x0[:2].float(), both.x1[:2].float()), at(ends)).v.isfinite().all()
 
 
-def test_bridge_converts_nothing_and_needs_noise():
+def test_a_bridge_needs_noise_and_a_second_prediction():
     both, t = pairs()
     assert BrownianBridge().convert(both.x0, both.x1, t, "score", "score") is both.x0
-    with pytest.raises(InputError, match="cannot turn velocity into score"):
+    with pytest.raises(InputError, match=r"cannot turn velocity into score.*predicts='velocity,denoiser'"):
         BrownianBridge().convert(both.x0, both.x1, t, "velocity", "score", gaussian_source=True)
     with pytest.raises(InputError, match="without noise use Affine"):
         BrownianBridge(0.0)
-    with pytest.raises(InputError, match="take the point from"):
+    with pytest.raises(InputError, match="take it from"):
         BrownianBridge().target(Affine().point(both, at(t)), "score")
 
 

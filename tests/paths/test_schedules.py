@@ -8,7 +8,20 @@ import torch
 from pushforward.citations import cite
 from pushforward.configuration import build, describe
 from pushforward.errors import InputError
-from pushforward.paths import VE, VP, Affine, CondOT, LinearVP, Polynomial, Schedule, Trig
+from pushforward.paths import (
+    VE,
+    VP,
+    Affine,
+    Amplified,
+    CondOT,
+    KineticOptimal,
+    LinearVE,
+    LinearVP,
+    Polynomial,
+    Schedule,
+    Tabulated,
+    Trig,
+)
 
 SCHEDULES = [
     CondOT(),
@@ -21,7 +34,11 @@ SCHEDULES = [
     VP(0.5, 0.5),
     VE(),
     VE(0.1, 5.0),
+    Amplified(2.0),
+    Amplified(0.5, VP()),
+    LinearVE(),
 ]
+MADE_FROM_DATA = {KineticOptimal, Tabulated}
 
 
 def vp_delta(t, c):
@@ -45,7 +62,7 @@ def times(schedule, n=201):
 
 
 def test_the_list_is_complete():
-    assert {type(s) for s in SCHEDULES} == set(Schedule.__subclasses__())
+    assert {type(s) for s in SCHEDULES} | MADE_FROM_DATA == set(Schedule.__subclasses__())
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
@@ -81,7 +98,7 @@ def test_snr_inverse(schedule):
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_ends_and_interval(schedule):
     one = schedule(torch.ones(1, dtype=torch.float64))
-    assert one.alpha.item() == 1
+    assert one.alpha.item() == (schedule.factor if isinstance(schedule, Amplified) else 1)
     assert one.sigma.item() == pytest.approx(schedule.sigma_min if isinstance(schedule, CondOT) else 0)
     for dtype in (torch.float32, torch.float64):
         inside = schedule(torch.tensor(schedule.interval, dtype=dtype))
@@ -111,11 +128,19 @@ def test_described_rebuilt_and_cited(schedule):
     assert "@article{" in cite(Affine(schedule))
 
 
+def test_amplified_data_come_out_as_they_went_in():
+    path, x = Affine(Amplified(3.0, VP())), torch.randn(4, 2, dtype=torch.float64)
+    torch.testing.assert_close(path.target_end.encode(x), 3 * x)
+    torch.testing.assert_close(path.target_end.decode(path.target_end.encode(x)), x)
+    assert type(Affine(VP()).target_end).__name__ == "End"  # alpha_1 = 1 needs nothing
+
+
 def test_vp_does_not_start_at_pure_noise():
     assert float(VP()(torch.zeros(1, dtype=torch.float64)).alpha) == pytest.approx(math.exp(-5.025), rel=1e-12)
 
 
 BAD = [
+    lambda: Amplified(0.0),
     lambda: CondOT(1.0),
     lambda: CondOT(-0.1),
     lambda: Polynomial(0.5),

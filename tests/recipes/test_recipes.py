@@ -105,8 +105,13 @@ def test_claims_are_judged_by_medians(recipe, monkeypatch, tmp_path):
     first = result.claims[0]
     assert (first.measured, first.bound, first.low, first.high) == (2.0, 3.0, 1.0, 3.0)
     assert not result.ok and "it is 2, since it is" in claims_table(result)
-    again = Result.load(result.save(tmp_path))
-    assert again.claims == result.claims and again.figures == result.figures
+    file = result.save(tmp_path)
+    assert Result.load(file, recipe) == result
+    softer = dataclasses.replace(recipe, expect=(Expectation("a/x", at_most=2.5), Expectation("a/z", at_most=1.0)))
+    with pytest.raises(InputError, match=r"out of date.*'a/z'.*run the recipe again"):
+        Result.load(file, softer)
+    softer = dataclasses.replace(recipe, expect=softer.expect[:1])
+    assert [claim.verdict for claim in Result.load(file, softer).claims] == ["met"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pushforward.configuration import Recorded
 from pushforward.couplings import Independent
 from pushforward.errors import InputError
 from pushforward.measures import Gaussian
-from pushforward.networks import MLP
+from pushforward.networks import MLP, DiT
 from pushforward.objectives import FlowMatching
 from pushforward.training import Diverged, read_config, read_history
 
@@ -182,6 +182,18 @@ def test_images_get_a_unet():
     transport = pf.fit("gaussian", images, trainer=pf.Trainer(steps=2, batch_size=8, warmup=0))
     assert type(transport.field.network).__name__ != "MLP"
     assert transport.push(torch.randn(2, 1, 8, 8), steps=2).shape == (2, 1, 8, 8)
+
+
+def test_a_transformer_is_fitted_saved_and_resumed(tmp_path):
+    images, options = torch.rand(64, 1, 4, 4) * 2 - 1, {"network": DiT(width=8, depth=1, head_width=8), "out": tmp_path}
+    trainer = pf.Trainer(steps=4, batch_size=8, warmup=0, checkpoint_every=2)
+    whole = pf.fit("gaussian", images, trainer=trainer, **options)
+    x = torch.randn(2, 1, 4, 4)
+    assert torch.equal(pf.load(tmp_path).push(x, steps=2), whole.push(x, steps=2))
+    assert not torch.equal(whole.field(x, torch.zeros(2)), torch.zeros_like(x))
+    (tmp_path / "checkpoints" / "step-000000004.safetensors").unlink()
+    resumed = pf.fit("gaussian", images, trainer=trainer, resume=True, **options)
+    assert torch.equal(resumed.push(x, steps=2), whole.push(x, steps=2))
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,12 @@ from pushforward.measures.spec import parse_spec
 __all__ = [
     "Conditions",
     "Device",
+    "Method",
     "Output",
     "Rows",
     "Run",
     "accepted",
+    "drawn_from",
     "in_batches",
     "open_run",
     "read_rows",
@@ -40,6 +42,7 @@ Run: TypeAlias = Annotated[str, Mark(shows="RUN")]
 Output: TypeAlias = Annotated[str, Mark(short="-o", shows="OUTPUT")]
 Conditions: TypeAlias = Annotated[list[str] | None, Mark(short="-c", shows="NAME=VALUE")]
 Device: TypeAlias = Literal["auto", "cpu"]
+Method: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5", "euler-maruyama", "stochastic-heun"]
 
 ENTRIES = 1 << 22
 """Numbers in one batch."""
@@ -74,6 +77,11 @@ def accepted(method: Callable[..., Tensor], options: dict[str, Any]) -> dict[str
     return given
 
 
+def drawn_from(method: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Any]:
+    """Return the option `generator` where the transport's `method` may draw something."""
+    return {"generator": generator} if "generator" in inspect.signature(method).parameters else {}
+
+
 def read_rows(
     transport: Transport, text: str, condition: list[str] | None, *, rows: int | None = None, seed: int = 0
 ) -> Rows:
@@ -86,7 +94,7 @@ def read_rows(
         raise InputError(f"--rows must be at least 1, got {rows}")
     schema = transport.schema
     given = _given(condition or [], schema)
-    columns = tuple(name for name in schema if name not in given)
+    columns = tuple(name for name, column in schema.items() if name not in given and column.default is None)
     shape = Gaussian(torch.zeros(transport.event_shape))
     measure = as_measure(text, like=shape, condition=columns if _has_columns(text) else ())
     if columns and not measure.schema:

@@ -38,11 +38,15 @@ SWITCHES = {
 ABOUT = {
     "condition": "columns of TARGET that its rows are conditioned on, a or a,b",
     "network": "architecture of the velocity field",
+    "init": "directory of a trained flow to go on from, whose network, path and units are kept",
     "out": "directory for the transport and all that belongs to it",
 }
 """What differs from the library's own words, which speak of arrays."""
 
-AS_TYPED = ("source", "target", "condition")
+DEFAULTS = {"path": "Affine", "objective": "FlowMatching"}
+"""Pieces that options are meant for where none is named: those that `fit` takes without one."""
+
+AS_TYPED = ("source", "target", "condition", "init")
 """Arguments that are taken as they were written: `3` is the file of that name."""
 
 
@@ -139,13 +143,20 @@ def _config(words: _Words, out: Path) -> dict[str, Any]:
         file = str(out / "config.yaml")
     tree = node_of(_read(file)) if file else {}
     given = [(key, value) for key, value in words.options if key != "config"]
-    options = [*zip(("source", "target"), words.sides, strict=False), *given]
+    options = [*zip(("source", "target"), words.sides, strict=False), *_unnamed(given, tree), *given]
     for key, value in options:
         insert(tree, key, value)
     _check_sides(tree)
     arguments = [f"--config={file}"] if file else []
     values = _parse([*arguments, *(f"--{key}={value}" for key, value in options)], tree)
     return values | {name: tree[name][""] for name in AS_TYPED if tree.get(name, {}).get("") is not None}
+
+
+def _unnamed(options: list[tuple[str, str]], tree: Node) -> list[tuple[str, str]]:
+    """Return the pieces whose options are given while neither the command line nor the file names one."""
+    named = {key for key, _ in options} | {name for name, node in tree.items() if "" in node}
+    wanted = {key.partition(".")[0] for key, _ in options if "." in key}
+    return [(name, piece) for name, piece in DEFAULTS.items() if name in wanted - named]
 
 
 def _read(file: str) -> dict[str, Any]:

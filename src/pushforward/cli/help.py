@@ -37,7 +37,7 @@ DATA = {
 
 FIT_USAGE = [USAGE, "pushforward fit --config FILE.yaml --out RUN", "pushforward fit --resume --out RUN"]
 
-PLACEHOLDERS = {"out": "RUN", "condition": "NAMES"}
+PLACEHOLDERS = {"out": "RUN", "condition": "NAMES", "init": "RUN"}
 
 SWAP = "--network MLP --network.width 512 --objective FlowMatching --objective.time LogitNormal"
 
@@ -100,7 +100,7 @@ def _fit_page() -> str:
     rows = {
         name: _option(f"trainer.{name}", *trainer[name], about=text) for name, text in _descriptions(Trainer).items()
     }
-    plain = ["out", "condition", "predicts", "normalise", "seed"]
+    plain = ["out", "condition", "predicts", "normalise", "init", "seed"]
     used = [
         ("SOURCE", f"{about['source']}: a file or a named measure (pushforward help data)"),
         ("TARGET", about["target"]),

@@ -10,6 +10,7 @@ from pushforward.cli.data import (
     Output,
     Run,
     accepted,
+    drawn_from,
     in_batches,
     open_run,
     read_rows,
@@ -53,11 +54,10 @@ def log_prob(
     """  # fmt: skip
     transport = open_run(run, device)
     options = accepted(transport.log_prob, {"probes": probes})
+    options |= drawn_from(transport.log_prob, seeded(seed, "log-prob", device=transport.device))
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     if output is not None:
         rehearse(output, points, points.names, ("log_prob",))
-    if probes is not None:
-        options["generator"] = seeded(seed, "probes", device=transport.device)
     try:
         with torch.no_grad():
             found = in_batches(lambda y, value: transport.log_prob(y, value, **options), points)

@@ -12,7 +12,7 @@ from pushforward.cli.explain import Node, explain, insert
 from pushforward.configuration import build
 from pushforward.errors import InputError
 from pushforward.geometry import Cost
-from pushforward.measures import Empirical, Measure, as_measure
+from pushforward.measures import Empirical, Measure, as_measure, takes_shape
 from pushforward.ot import KL, AtMost, Exact, KSparse, Quadratic, Relative, solve
 from pushforward.ot.marginals import Marginal
 from pushforward.ot.regularization import Regularization
@@ -90,8 +90,8 @@ def _number(flag: str, text: str) -> float:
 
 
 def read_sides(source: str, target: str) -> tuple[Measure, Measure]:
-    """Read both sides; `gaussian` takes its shape from the other. Raises `InputError` for points that are unlike."""
-    if target == "gaussian":
+    """Read both sides; noise without a shape takes the other's. Raises `InputError` for points that are unlike."""
+    if takes_shape(target):
         first = as_measure(source)
         second = as_measure(target, like=first)
     else:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pushforward.cli.data import (
     Conditions,
     Device,
+    Method,
     Output,
     Run,
     accepted,
+    drawn_from,
     in_batches,
     open_run,
     read_rows,
     rehearse,
     write_rows,
 )
+from pushforward.randomness import seeded
 
 __all__ = ["pull"]
 
@@ -29,7 +30,7 @@ def pull(
     condition: Conditions = None,
     steps: int | None = None,
     tolerance: float | None = None,
-    method: Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5"] | None = None,
+    method: Method | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> None:
@@ -44,7 +45,7 @@ def pull(
         steps: number of fixed steps.
         tolerance: error that adaptive steps may make.
         method: how the equation is solved.
-        seed: fixes which rows are drawn.
+        seed: fixes which rows are drawn, and the noise of stochastic methods.
         device: auto takes a GPU when there is one.
 
     Examples:
@@ -52,6 +53,7 @@ def pull(
     """  # fmt: skip
     transport = open_run(run, device)
     options = accepted(transport.pull, {"steps": steps, "tolerance": tolerance, "method": method})
+    options |= drawn_from(transport.pull, seeded(seed, "pull", device=transport.device))
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, points.names)
     moved = in_batches(lambda y, value: transport.pull(y, value, **options), points)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pushforward.cli.data import (
     Conditions,
     Device,
+    Method,
     Output,
     Run,
     accepted,
@@ -20,8 +19,6 @@ from pushforward.randomness import seeded
 
 __all__ = ["push"]
 
-Method = Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5", "euler-maruyama", "stochastic-heun"]
-
 
 def push(
     run: Run,
@@ -34,6 +31,7 @@ def push(
     tolerance: float | None = None,
     method: Method | None = None,
     guidance: float | None = None,
+    begin: float | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> None:
@@ -50,6 +48,7 @@ def push(
         tolerance: error that adaptive steps may make.
         method: how the equation is solved.
         guidance: above 1 exaggerates the condition (for a fit with --objective.condition_dropout).
+        begin: leave out the times before this one, starting from the mean and deviation of the target (Analytic-Init).
         seed: fixes what is drawn.
         device: auto takes a GPU when there is one.
 
@@ -59,7 +58,7 @@ def push(
         pushforward push digits gaussian --rows 40 --condition label=3,8 -o drawn/
     """  # fmt: skip
     transport = open_run(run, device)
-    given = {"steps": steps, "tolerance": tolerance, "method": method, "guidance": guidance}
+    given = {"steps": steps, "tolerance": tolerance, "method": method, "guidance": guidance, "begin": begin}
     options = accepted(transport.push, given)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, transport.names)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.conditions import decode
 from pushforward.errors import InputError
 from pushforward.maps.flow import FlowTransport
 from pushforward.maps.transport import Transport
@@ -102,7 +101,7 @@ def evaluate(
     x0, aimed, fresh = (
         measure.block(index, rows, seed=seed) for measure, index in ((source, 0), (target, 0), (target, 1))
     )
-    condition = None if aimed.condition is None else decode(aimed.condition, transport.schema)
+    condition = transport.observed(aimed, generator=seeded(seed, "observe"))
     traced = (Wasserstein2(), EnergyDistance()) if metrics is None else metrics
     metrics = default_metrics() if metrics is None else metrics
     flow = transport if isinstance(transport, FlowTransport) else None
@@ -168,7 +167,7 @@ def _likelihood(
                     transport.log_prob(points, some, probes=probes, generator=generator).mean()
                 )
             }
-    except NotImplementedError:  # a source without a density, such as a toy
+    except (NotImplementedError, InputError):  # a source, or a start, without a density
         return {}
     try:
         return found | {"negative log-likelihood, floor": -float(target.log_prob(points).mean())}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pushforward.conditions import Condition, Schema, condition_to, encode
 from pushforward.configuration import Recorded
+from pushforward.ends import Chained
 from pushforward.errors import InputError
 from pushforward.maps.frame import Frame
+from pushforward.maps.side import Side
+from pushforward.maps.start import Start
 from pushforward.maps.store import save_transport
 from pushforward.maps.transport import Transport
-from pushforward.measures import Measure
+from pushforward.measures import Measure, Samples
 from pushforward.networks import ClassifierFree, Field
+from pushforward.observations import Observation
 from pushforward.solvers import DormandPrince, Solution, Solver, choose_solver, log_density
 from pushforward.tensors import as_samples, check_same_event
 
@@ -45,11 +49,13 @@ class FlowTransport(nn.Module, Recorded, Transport):
         source_frame: Frame | None = None,
         target_frame: Frame | None = None,
         names: tuple[str, ...] | None = None,
+        starts_from: Observation | None = None,
     ) -> None:
         """Hold a trained field, the default solver, the source measure where it is known in closed form, and the two
         frames.
 
-        `names` are the features' names in the target, used when results are written to a table.
+        `names` are the features' names in the target, used when results are written to a table; `starts_from`
+        is the observation that the flow starts from, where it does not start from source points alone.
         """
         super().__init__()
         self.field = field
@@ -58,12 +64,32 @@ class FlowTransport(nn.Module, Recorded, Transport):
         self.source_frame = source_frame or Frame(field.event_shape)
         self.target_frame = target_frame or Frame(field.event_shape)
         self.names = names
+        self.starts_from = starts_from
         self.event_shape = field.event_shape
 
     @property
     def schema(self) -> Schema:
         """What its conditions mean."""
         return self.field.schema
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Conditions but for those that are observed of the target itself, and those that mean something unsaid."""
+        made = {} if self.starts_from is None else self.starts_from.schema({}, self.event_shape)
+        return tuple(name for name, column in self.schema.items() if name not in made and column.default is None)
+
+    def observed(self, target: Samples, *, generator: torch.Generator | None = None) -> dict[str, np.ndarray] | None:
+        """Return what rows of the target are conditioned on, with what is observed of them."""
+        if self.starts_from is not None:
+            target = replace(
+                target, condition=self.starts_from.observe(target.x, target.condition, generator=generator)
+            )
+        return super().observed(target)
+
+    @property
+    def frames(self) -> tuple[Frame, Frame]:
+        """The units of the source and of the target."""
+        return self.source_frame, self.target_frame
 
     @property
     def device(self) -> torch.device:
@@ -81,15 +107,17 @@ class FlowTransport(nn.Module, Recorded, Transport):
         tolerance: float | None = None,
         method: str | None = None,
         guidance: float = 1.0,
+        begin: Start | float | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Carry source points `x: (n, *event)` to the target.
 
-        `guidance` above one sharpens the effect of the condition (classifier-free guidance; the field must have been
-        trained with condition dropout). Raises `InputError` for bad points, conditions or options.
+        `begin` leaves out the times before it: a `Start`, or the time of one from the target's moments. `guidance`
+        above one sharpens the effect of the condition (classifier-free guidance; the field must have been trained with
+        condition dropout). Raises `InputError` for bad points, conditions or options.
         """
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
-        return self.solve(x, condition, solver=solver, guidance=guidance, generator=generator).x
+        return self.solve(x, condition, solver=solver, guidance=guidance, begin=begin, generator=generator).x
 
     @torch.no_grad()
     def pull(
@@ -101,12 +129,19 @@ class FlowTransport(nn.Module, Recorded, Transport):
         grid: Tensor | Sequence[float] | None = None,
         tolerance: float | None = None,
         method: str | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Carry target points `y: (n, *event)` back to the source: the inverse of `push` to the solver's accuracy."""
-        y, rows = self._enter(y, condition, self.target_frame)
+        """Carry target points `y: (n, *event)` back to the source: the inverse of `push` to the solver's accuracy.
+
+        With a stochastic method each point goes to one of the source points that it may have come from, drawn from
+        `generator`.
+        """
+        y, rows = self._checked(y, condition)
+        source, target = self._source_side, self._sides[1]
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
-        start = solver.solve(self.field, y, condition=rows, start=1.0, end=0.0).x
-        return self.source_frame.restore(start / self.field.path.source_scale)
+        state = target.enter(y, rows)
+        start = solver.solve(self.field, state, condition=rows, start=1.0, end=0.0, generator=generator).x
+        return source.leave(start, rows)
 
     def solve(
         self,
@@ -116,19 +151,27 @@ class FlowTransport(nn.Module, Recorded, Transport):
         solver: Solver | None = None,
         nodes: Tensor | None = None,
         guidance: float = 1.0,
+        begin: Start | float | None = None,
         generator: torch.Generator | None = None,
     ) -> Solution:
         """Push `x` and return everything the solver knows: the end points, the number of evaluations, and the path at
-        `nodes`.
+        `nodes`, which start at the time of `begin` if that is given.
 
         The path is in the target's units at t = 1, in the source's at t = 0, and in the straight blend of the two
         between.
         """
-        x, rows = self._enter(x, condition, self.source_frame)
+        x, rows = self._checked(x, condition)
+        source, target = self._source_side, self._sides[1]
         field = self.field if guidance == 1.0 else ClassifierFree(self.field, guidance)
-        start = x * self.field.path.source_scale
-        solution = (solver or self.solver).solve(field, start, condition=rows, nodes=nodes, generator=generator)
-        return self._leave(solution)
+        begin = Start(begin) if isinstance(begin, float | int) else begin
+        if begin is None:
+            first, state = 0.0, source.enter(x, rows)
+        else:
+            first, state = begin.time, begin.state(self.field.path, self.source_frame.normalise(x), self.target_frame)
+        solution = (solver or self.solver).solve(
+            field, state, condition=rows, start=first, nodes=nodes, generator=generator
+        )
+        return replace(solution, x=target.leave(solution.x, rows), path=self._blend(solution, rows))
 
     def trajectory(
         self,
@@ -184,25 +227,37 @@ class FlowTransport(nn.Module, Recorded, Transport):
         source = self.source
         if source is None:
             raise InputError("no density: the source of this transport is known by its samples only")
-        z, rows = self._enter(y, condition, self.target_frame)
+        y, rows = self._checked(y, condition)
+        side0, side1 = self._source_side, self._sides[1]
 
-        scale = self.field.path.source_scale
-
-        def log_prob0(x: Tensor) -> Tensor:
-            volume = self.source_frame.log_det().to(x) + x[0].numel() * math.log(scale)
-            return source.log_prob(self.source_frame.restore(x / scale)) - volume
+        def log_prob0(state: Tensor) -> Tensor:
+            x = side0.leave(state, rows)
+            return source.log_prob(x) - side0.log_volume(x, rows)
 
         density = log_density(
-            self.field, z, log_prob0, solver=solver or self.solver, condition=rows, probes=probes, generator=generator
-        )
-        return density.log_prob + self.target_frame.log_det().to(z)
+            self.field, side1.enter(y, rows), log_prob0, solver=solver or self.solver, condition=rows, probes=probes,
+            generator=generator,
+        )  # fmt: skip
+        return density.log_prob + side1.log_volume(y.to(self.device), rows).to(density.log_prob)
 
     def save(self, directory: str | Path) -> Path:
         """Write `transport.json` and `weights.safetensors` to `directory`."""
         return save_transport(self, directory)
 
-    def _enter(self, x: Tensor, condition: object, frame: Frame) -> tuple[Tensor, Condition | None]:
-        """Check points and condition at the boundary and bring both to the network's units, dtype and device."""
+    @property
+    def _sides(self) -> tuple[Side, Side]:
+        """The source and the target: each with its units and with what the path does to points there."""
+        path = self.field.path
+        return Side(self.source_frame, path.source_end), Side(self.target_frame, path.target_end)
+
+    @property
+    def _source_side(self) -> Side:
+        """The source, from the points that a user pushes: what is observed of the target enters on the way."""
+        side = self._sides[0]
+        return side if self.starts_from is None else replace(side, end=Chained(self.starts_from, side.end))
+
+    def _checked(self, x: Tensor, condition: object) -> tuple[Tensor, Condition | None]:
+        """Check points and condition at the boundary; the condition comes back encoded, in the network's units."""
         x = as_samples("x", x)
         check_same_event("x", x.shape[1:], "the transport", self.event_shape)
         if condition is None and self.field.schema:
@@ -211,11 +266,16 @@ class FlowTransport(nn.Module, Recorded, Transport):
                 f"this transport needs a condition ({names}); condition={{}} stands for none, if it learnt that"
             )
         rows = condition_to(encode(condition, self.field.schema, x.shape[0]), self.device)
-        return frame.normalise(x.to(self.device, self.source_frame.scale.dtype)), rows
+        if self.starts_from is not None:
+            rows = self.starts_from.framed(
+                rows, self.target_frame.normalise, x.to(self.device, self.source_frame.scale.dtype)
+            )
+        return x, rows
 
-    def _leave(self, solution: Solution) -> Solution:
-        blend = None
-        if solution.path is not None and solution.nodes is not None:
-            t = solution.nodes.to(solution.path).reshape(-1, *([1] * (solution.path.ndim - 1)))
-            blend = (1 - t) * self.source_frame.restore(solution.path) + t * self.target_frame.restore(solution.path)
-        return replace(solution, x=self.target_frame.restore(solution.x), path=blend)
+    def _blend(self, solution: Solution, rows: Condition | None) -> Tensor | None:
+        """Return the path in the units of the source at t = 0, in those of the target at t = 1, blended between."""
+        if solution.path is None or solution.nodes is None:
+            return None
+        source, target = (torch.stack([side.leave(state, rows) for state in solution.path]) for side in self._sides)
+        t = solution.nodes.to(solution.path).reshape(-1, *([1] * (source.ndim - 1)))
+        return torch.lerp(source, target, t)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.conditions import Schema
+from pushforward.conditions import Schema, decode
 from pushforward.errors import InputError
+from pushforward.measures import Samples
 
 __all__ = ["Transport"]
 
@@ -31,6 +33,15 @@ class Transport(ABC):
     def schema(self) -> Schema:
         """What its conditions mean; empty where it takes none."""
         return {}
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Which of its conditions a data set of the target must bring along."""
+        return tuple(self.schema)
+
+    def observed(self, target: Samples, *, generator: torch.Generator | None = None) -> dict[str, np.ndarray] | None:
+        """Return what rows of the target are conditioned on, in the user's terms."""
+        return None if target.condition is None else decode(target.condition, self.schema)
 
     @property
     @abstractmethod

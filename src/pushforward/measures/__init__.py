@@ -5,10 +5,13 @@ from pushforward.measures.digits import digits
 from pushforward.measures.empirical import Empirical
 from pushforward.measures.files import read
 from pushforward.measures.gaussian import Gaussian
+from pushforward.measures.interpolant_oracle import InterpolantOracle
 from pushforward.measures.measure import Measure, Samples
 from pushforward.measures.mixture import GaussianMixture
-from pushforward.measures.named import named_measures
+from pushforward.measures.mixture_batch import MixtureBatch
+from pushforward.measures.named import named_measures, takes_shape
 from pushforward.measures.oracle import AffineOracle
+from pushforward.measures.point_oracle import PointOracle
 from pushforward.measures.student_t import StudentT
 from pushforward.measures.toys import (
     TOYS,
@@ -25,6 +28,7 @@ from pushforward.measures.toys import (
     ring,
     two_gaussians,
 )
+from pushforward.measures.velocity_oracle import VelocityOracle
 from pushforward.measures.write import write_samples
 
 __all__ = [
@@ -35,14 +39,18 @@ __all__ = [
     "Empirical",
     "Gaussian",
     "GaussianMixture",
+    "InterpolantOracle",
     "Measure",
+    "MixtureBatch",
     "MoonsSklearn",
     "MoonsTorchdyn",
     "Pinwheel",
+    "PointOracle",
     "SCurve",
     "Samples",
     "Spirals",
     "StudentT",
+    "VelocityOracle",
     "as_measure",
     "digits",
     "eight_gaussians",
@@ -51,6 +59,7 @@ __all__ = [
     "named_measures",
     "read",
     "ring",
+    "takes_shape",
     "two_gaussians",
     "write_samples",
 ]

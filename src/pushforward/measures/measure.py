@@ -50,6 +50,13 @@ class Measure(ABC):
         """Whether this is exactly N(0, I), so that scores can be derived from velocities."""
         return False
 
+    @property
+    def is_noise(self) -> bool:
+        """Whether this is noise made up to start from, in units of its own: it is not rescaled with the data, and
+        paired independently of them.
+        """
+        return self.is_standard_normal
+
     def block(self, index: int, n: int, *, seed: int) -> Samples:
         """Return block `index` of `n` rows of the endless stream that `seed` determines (blocks can be asked for in
         any order).

@@ -51,6 +51,11 @@ class StudentT(Recorded, Measure):
         """Shape of one point."""
         return self._normal.event_shape
 
+    @property
+    def is_noise(self) -> bool:
+        """Whether the mean is zero and the scale the identity."""
+        return self._normal.is_standard_normal and not self.mean.any()
+
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` independent points: `(n, *event)`."""
         centred = self._normal.sample(n, generator=generator)

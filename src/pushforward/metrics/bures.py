@@ -10,7 +10,7 @@ from torch import Tensor
 from pushforward.errors import InputError
 from pushforward.symmetric import check_covariance, symmetric_root
 
-__all__ = ["bures_wasserstein2", "entropic_gaussian", "gaussian_wasserstein2"]
+__all__ = ["bures_wasserstein2", "entropic_cross_covariance", "entropic_gaussian", "gaussian_wasserstein2"]
 
 
 def bures_wasserstein2(A: Tensor | None, B: Tensor, *, factor: Tensor | None = None, tau: float = 0.0) -> Tensor:
@@ -85,6 +85,28 @@ def entropic_gaussian(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor, 
     D = (4 * correlated.square() + s * s).sqrt()
     entropy = (s * (1 - math.log(2 * s)) + s * (D + s).log() - D).sum(-1)
     return (mean0 - mean1).square().sum(-1) + _trace(cov0) + _trace(cov1) + entropy
+
+
+def entropic_cross_covariance(cov0: Tensor, cov1: Tensor, epsilon: float) -> Tensor:
+    """Return the cross covariance `Cov(x0, x1)` of the entropic plan between two Gaussians, which is Gaussian.
+
+    For the cost `|x - y|^2`, with s = epsilon / 2: `cov0^1/2 (cov0^1/2 cov1 cov0^1/2 + s^2 / 4 I)^1/2 cov0^-1/2 - s / 2
+    I`. With `epsilon = 2 sigma^2` it joins the ends of the Schroedinger bridge of diffusion sigma.
+
+    Covariances are `(d, d)`, positive definite, epsilon is in units of the cost; returns `(d, d)`. Raises `InputError`
+    for a bad epsilon or covariances that do not go together. Source: Janati et al. (2020), *Entropic optimal transport
+    between unbalanced Gaussian measures has a closed form*, proposition 1.
+
+    >>> entropic_cross_covariance(torch.eye(1), torch.eye(1), 2.0)  # sqrt(5) / 2 - 1 / 2
+    tensor([[0.6180]])
+    """
+    if not 0 < epsilon < math.inf:
+        raise InputError(f"epsilon must be positive and finite, got {epsilon}")
+    check_covariance("cov0", cov0)
+    check_covariance("cov1", cov1, cov0)
+    identity, root = torch.eye(len(cov0), dtype=cov0.dtype, device=cov0.device), symmetric_root(cov0)
+    inner = symmetric_root(root @ cov1 @ root + (epsilon / 4) ** 2 * identity)
+    return torch.linalg.solve(root, root @ inner, left=False) - epsilon / 4 * identity
 
 
 def _lift_factor(factor: Tensor, B: Tensor, tau: float) -> Tensor:

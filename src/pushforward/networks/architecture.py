@@ -12,12 +12,12 @@ __all__ = ["Architecture"]
 
 
 class Architecture(ABC):
-    """The hyper-parameters of a network; `build` makes the network for one data set."""
+    """The hyper-parameters of a network; `build` makes the network for one data set and for what it has to predict."""
 
     @abstractmethod
-    def build(self, event_shape: tuple[int, ...], schema: Schema) -> nn.Module:
-        """Return a module whose `forward(x, t, condition)` maps `(B, *event_shape)`, `(B,)` and an encoded condition to
-        a tensor like x.
+    def build(self, event_shape: tuple[int, ...], schema: Schema, heads: int = 1) -> nn.Module:
+        """Return a module whose `forward(x, t, condition)` maps `x: (B, C, *rest)`, `t: (B,)` and an encoded condition
+        to `heads` tensors like x, joined along their first axis: `(B, heads C, *rest)`.
 
         Weights are drawn from torch's global random state: seed it for a reproducible start. Raises `InputError` for an
         event shape that this architecture cannot take.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from pushforward.conditions import Condition, Schema
 from pushforward.configuration import Recorded
-from pushforward.contracts import Path, Prediction
+from pushforward.contracts import Path, Prediction, VelocityLaw
 from pushforward.errors import InputError
 from pushforward.networks.architecture import Architecture
+from pushforward.predictions import as_predictions
 
 __all__ = ["Field"]
 
@@ -17,15 +20,17 @@ MARGIN = 1e-3
 
 
 class Field(Recorded, nn.Module):
-    """A network together with the path it was trained on and what it `predicts`: velocity, data, noise or score.
+    """A network together with the path it was trained on and what it `predicts`, one kind for each of its heads.
 
-    `forward` is the raw prediction; `velocity`, `data`, `noise` and `score` convert it through the path. Scores exist
-    only where the source is exactly N(0, I) given the target and the condition (`gaussian_source`), or the path has
-    noise of its own; elsewhere asking raises `InputError`.
+    `forward` is the raw prediction, the heads joined along the first axis of a point; `velocity`, `data`, `noise`,
+    `score` and `denoiser` are served by the head of that name where there is one, and else converted through the path.
+    Scores and denoisers exist only where the source is exactly N(0, I) given the target and the condition
+    (`gaussian_source`), or the path has noise of its own; elsewhere asking raises `InputError`.
 
     Times are clamped to `path.interval`. A conversion that divides by sigma (from data, or to the score) is evaluated
-    at most at t = 1 - 1e-3, one that divides by alpha (from noise or score) at least at t = 1e-3: the network and the
-    conversion both see that time, so the result is the prediction frozen over the margin, not one that blows up.
+    at most at t = 1 - 1e-3, one that divides by alpha (from noise, denoiser or score) at least at t = 1e-3: the network
+    and the conversion both see that time, so the result is the prediction frozen over the margin, not one that blows
+    up.
 
     `network` is an `Architecture`, built here, or any module with `forward(x, t, condition)`. A trainable path is part
     of the field's parameters.
@@ -37,21 +42,35 @@ class Field(Recorded, nn.Module):
         path: Path,
         event_shape: tuple[int, ...],
         schema: Schema,
-        predicts: Prediction = "velocity",
+        predicts: str | Sequence[str] = "velocity",
         gaussian_source: bool = False,
     ) -> None:
         super().__init__()
-        if predicts not in ("velocity", "data", "noise", "score"):
-            raise InputError(f"predicts is {predicts!r}, wanted 'velocity', 'data', 'noise' or 'score'")
         self.event_shape, self.schema = tuple(event_shape), schema
-        self.predicts: Prediction = predicts
+        self.predicts = as_predictions(predicts)
         self.gaussian_source = gaussian_source
-        self.path = path
-        self.network = network.build(self.event_shape, schema) if isinstance(network, Architecture) else network
+        self.path = path.built(self.event_shape, schema)
+        built = isinstance(network, Architecture)
+        states = self.path.target_end.shape(self.event_shape)
+        own = network.build(states, schema, len(self.predicts)) if built else network
+        self.network = self.path.wrapped(own, states, schema, self.predicts)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return what the network predicts at `x: (B, *event)`, `t: (B,)`, shaped like x."""
+        """Return what the network predicts at `x: (B, C, *rest)`, `t: (B,)`: `(B, heads C, *rest)`, like x for one
+        head.
+        """
         return self.network(x, t, condition)
+
+    @property
+    def law(self) -> VelocityLaw:
+        """The law of the velocity given the state, of which `velocity` is the mean. Raises `InputError` for a network
+        that knows no more than the mean.
+        """
+        if not isinstance(self.network, VelocityLaw):
+            raise InputError(
+                "this network predicts a mean, not the law of the velocity: fit with --network MixtureHead or FlowHead"
+            )
+        return self.network
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return dx/dt at `(x, t)`."""
@@ -71,6 +90,12 @@ class Field(Recorded, nn.Module):
         """
         return self._convert(("score",), x, t, condition)[0]
 
+    def denoiser(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the expected noise of the path given `(x, t)`, `-gamma score` for noise of size gamma. Raises
+        `InputError` where the path has none.
+        """
+        return self._convert(("denoiser",), x, t, condition)[0]
+
     def velocity_and_score(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> tuple[Tensor, Tensor]:
         """Return both from one evaluation of the network, as stochastic solvers need them."""
         velocity, score = self._convert(("velocity", "score"), x, t, condition)
@@ -79,24 +104,27 @@ class Field(Recorded, nn.Module):
     def _convert(
         self, kinds: tuple[Prediction, ...], x: Tensor, t: Tensor, condition: Condition | None
     ) -> list[Tensor]:
-        bounds = [_safe_interval(self.path.interval, self.predicts, kind) for kind in kinds]
-        low, high = max(low for low, _ in bounds), min(high for _, high in bounds)
+        low, high = self.path.interval
+        for kind in kinds:
+            low, high = _safe_interval(low, high, self.predicts, kind)
         if (low, high) != (0.0, 1.0):  # the common case costs nothing
             t = t.clamp(low, high)
-        value, known = self.network(x, t, condition), self.gaussian_source
+        value = self.network(x, t, condition)
+        heads = (value,) if len(self.predicts) == 1 else value.chunk(len(self.predicts), 1)
+        known = dict(zip(self.predicts, heads, strict=True))
         return [
-            value if kind == self.predicts
-            else self.path.convert(value, x, t, self.predicts, kind, gaussian_source=known)
+            known[kind] if kind in known
+            else self.path.derive(known, x, t, kind, gaussian_source=self.gaussian_source)
             for kind in kinds
         ]  # fmt: skip
 
 
-def _safe_interval(interval: tuple[float, float], src: Prediction, dst: Prediction) -> tuple[float, float]:
-    low, high = interval
-    if src == dst:
-        return interval
-    if src in ("noise", "score"):
+def _safe_interval(low: float, high: float, known: tuple[Prediction, ...], dst: Prediction) -> tuple[float, float]:
+    """Narrow an interval of times to where `dst` follows from what is known."""
+    if dst in known:
+        return low, high
+    if any(src in ("noise", "denoiser", "score") for src in known):
         low = max(low, MARGIN)
-    if src == "data" or dst == "score":
+    if "data" in known or dst == "score":
         high = min(high, 1 - MARGIN)
     return low, high

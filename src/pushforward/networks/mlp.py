@@ -53,25 +53,26 @@ class MLP(Architecture):
         if self.activation not in _ACTIVATIONS:
             raise InputError(f"unknown activation {self.activation!r}{nearest(self.activation, _ACTIVATIONS)}")
 
-    def build(self, event_shape: tuple[int, ...], schema: Schema) -> nn.Module:
+    def build(self, event_shape: tuple[int, ...], schema: Schema, heads: int = 1) -> nn.Module:
         """Return the network, for points of any shape."""
-        return _MLPModule(self, math.prod(event_shape), schema)
+        return _MLPModule(self, event_shape, schema, heads)
 
 
 class _MLPModule(nn.Module):
-    def __init__(self, spec: MLP, size: int, schema: Schema) -> None:
+    def __init__(self, spec: MLP, event_shape: tuple[int, ...], schema: Schema, heads: int) -> None:
         super().__init__()
+        size, self.shape = math.prod(event_shape), (heads * event_shape[0], *event_shape[1:])
         self.activation, self.residual = _ACTIVATIONS[spec.activation], spec.residual
         self.time = FourierTime(spec.time_features) if spec.time_features else None
         self.condition = ConditionEmbedding(schema, spec.width) if schema else None
         self.first = nn.Linear(size + 1 + 2 * spec.time_features, spec.width)
         self.hidden = nn.ModuleList(nn.Linear(spec.width, spec.width) for _ in range(spec.depth - 1))
-        self.last = nn.Linear(spec.width, size)
+        self.last = nn.Linear(spec.width, heads * size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """`(B, *event), (B,) -> (B, *event)`."""
+        """`(B, C, *rest), (B,) -> (B, heads C, *rest)`."""
         flat = x.flatten(1)
         parts = [flat, t[:, None]] if self.time is None else [flat, t[:, None], self.time(t)]
         h = self.first(torch.cat(parts, 1))
@@ -81,4 +82,4 @@ class _MLPModule(nn.Module):
         for layer in self.hidden:
             step = self.activation(layer(h))
             h = h + step if self.residual else step
-        return self.last(h).reshape(x.shape)
+        return self.last(h).reshape(x.shape[0], *self.shape)

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition, Schema
 from pushforward.errors import InputError
 from pushforward.networks.architecture import Architecture
+from pushforward.networks.attention import attend
 from pushforward.networks.embedding import ConditionEmbedding, FourierTime
 
 __all__ = ["UNet"]
@@ -62,17 +61,17 @@ class UNet(Architecture):
         if min(self.channels, self.blocks, self.time_features, *self.multipliers, len(self.multipliers)) < 1:
             raise InputError(f"UNet needs positive sizes, got {self}")
 
-    def build(self, event_shape: tuple[int, ...], schema: Schema) -> nn.Module:
+    def build(self, event_shape: tuple[int, ...], schema: Schema, heads: int = 1) -> nn.Module:
         """Return the network. Raises `InputError` unless the event is `(C, H, W)`."""
         if len(event_shape) != 3:
             raise InputError(
                 f"UNet takes images (channels, height, width), got points {tuple(event_shape)}: use MLP, or reshape"
             )
-        return _UNetModule(self, event_shape[0], schema)
+        return _UNetModule(self, event_shape[0], schema, heads)
 
 
 class _UNetModule(nn.Module):
-    def __init__(self, spec: UNet, image_channels: int, schema: Schema) -> None:
+    def __init__(self, spec: UNet, image_channels: int, schema: Schema, heads: int) -> None:
         super().__init__()
         widths = [spec.channels * m for m in spec.multipliers]
         embedding = 4 * spec.channels
@@ -89,10 +88,10 @@ class _UNetModule(nn.Module):
         pairs = list(zip(widths, [*widths[1:], widths[-1]], strict=True))
         self.up = nn.ModuleList(_stack(own + below, own, embedding, spec.blocks) for own, below in reversed(pairs))
         self.norm = _norm(widths[0])
-        self.last = _zero(nn.Conv2d(widths[0], image_channels, 3, padding=1))
+        self.last = _zero(nn.Conv2d(widths[0], heads * image_channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """`(B, C, H, W), (B,) -> (B, C, H, W)`."""
+        """`(B, C, H, W), (B,) -> (B, heads C, H, W)`."""
         height, width = x.shape[-2:]
         embedding = self.time(t)
         if self.condition is not None:
@@ -147,15 +146,7 @@ class _Attention(nn.Module):
         batch, channels, height, width = x.shape
         qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width)
         q, k, v = qkv.transpose(-1, -2).unbind(1)
-        return x + self.project(_attend(q, k, v).transpose(-1, -2).reshape(x.shape))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    # the fused kernels have no forward-mode derivative: under jvp take the plain one
-    if forward_ad._current_level >= 0:  # pyright: ignore[reportPrivateUsage]
-        with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v)
-    return F.scaled_dot_product_attention(q, k, v)
+        return x + self.project(attend(q, k, v).transpose(-1, -2).reshape(x.shape))
 
 
 def _stack(ins: int, outs: int, embedding: int, blocks: int) -> nn.ModuleList:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -11,27 +11,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import drop_rows
-from pushforward.contracts import Loss, Pairs, Path, Times
+from pushforward.conditions import Schema, drop_rows
+from pushforward.contracts import Loss, Pairs, Path, Prediction, Times
 from pushforward.errors import InputError
 from pushforward.networks import Field
+from pushforward.objectives._antithetic import with_reflections
+from pushforward.objectives.condition_law import ConditionLaw
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.time import TimeLaw, Uniform
 from pushforward.objectives.weighting import Unweighted, Weighting
 from pushforward.tensors import flat_mean
 
-__all__ = ["FlowMatching"]
+__all__ = ["FlowMatching", "Regression"]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What a network said about a batch and what it should have said: `prediction: (B, heads C, *rest)` and a target
+    `(B, C, *rest)` for each head, of the `kinds` that it predicts, with the weights of each `(B,)`.
+    """
+
+    prediction: Tensor
+    targets: tuple[Tensor, ...]
+    pairs: Pairs
+    weights: tuple[Tensor | None, ...]
+    kinds: tuple[Prediction, ...]
+
+    def against(self, rows: Tensor) -> Regression:
+        """Return the same predictions held against the targets of other rows: `(B,)` row numbers."""
+        return replace(self, targets=tuple(target[rows] for target in self.targets))
 
 
 @dataclass(frozen=True)
 class FlowMatching(Objective):
     """`E w(t) |field(x_t, t) - target|^2 / d`, whose minimiser is the conditional mean of the target given the state.
 
-    The target is the velocity, data, noise or score of the path's point, as the field predicts. Times follow the `time`
-    law (squeezed into the path's interval where that is smaller than [0, 1]), each sample is weighted by `weighting`,
-    and by its pair's weight (normalised by their sum). The squared error is averaged over the entries of a sample that
-    are free (`pairs.mask`). With `condition_dropout` the condition of each row is dropped with that probability, for
-    classifier-free guidance.
+    The target is the velocity, data, noise, score and so on of the path's point, as the field predicts. Times follow
+    the `time` law (squeezed into the path's interval where that is smaller than [0, 1]), each sample is weighted by
+    `weighting`, and by its pair's weight (normalised by their sum). The squared error is averaged over the entries of a
+    sample that are free (`pairs.mask`). A field of several heads has the mean of their losses, each with the weight of
+    its own prediction; `terms` then tells them apart. With `condition_dropout` the condition of each row is dropped
+    with that probability, for classifier-free guidance; a `condition_law` changes it before that.
+
+    With `antithetic` every point of the path comes with its mirror image, the path's noise negated, in one evaluation
+    of the network on the doubled batch. The expected loss is the same; the gradients for velocity and score keep a
+    finite variance at the ends of an interpolant, where their targets grow as `z gamma'` and `z / gamma`. For paths
+    with noise of their own, and affine paths from N(0, I) noise.
 
     `per_sample` in the result is each sample's squared error, weighted by time and not by pair, and detached.
     """
@@ -48,44 +73,83 @@ class FlowMatching(Objective):
     time: TimeLaw = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=Unweighted)
     condition_dropout: float = 0.0
+    antithetic: bool = False
+    condition_law: ConditionLaw | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.condition_dropout <= 1:
             raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
 
+    def schema(self, schema: Schema) -> Schema:
+        """Return the schema, with what `condition_law` adds to it."""
+        return schema if self.condition_law is None else self.condition_law.schema(schema)
+
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss; raises `InputError` for a score that does not exist, and for per-sample factors of a wrong
         shape.
+        """
+        return self.loss(self.regression(field, pairs, path, generator=generator))
+
+    def regression(
+        self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None
+    ) -> Regression:
+        """Draw times and points of the path, and let the network predict there: what objectives share that compare the
+        predictions with something else as well.
         """
         x1 = pairs.x1
         times = self.time.sample(len(pairs), generator=generator, device=x1.device, dtype=x1.dtype)
         times = _within(times, path.interval)
         point = path.point(pairs, times, generator=generator)
-        target = path.target(point, field.predicts, gaussian_source=pairs.gaussian_source)
-        condition = drop_rows(pairs.condition, self.condition_dropout, generator=generator)
+        condition = pairs.condition
+        if self.condition_law is not None:
+            condition = self.condition_law(condition, point.t, field.schema, generator=generator)
+        condition = drop_rows(condition, self.condition_dropout, generator=generator)
+        if self.antithetic:
+            point, pairs, times, condition = with_reflections(path, point, pairs, times, condition)
+        targets = tuple(path.target(point, kind, gaussian_source=pairs.gaussian_source) for kind in field.predicts)
         prediction = field(point.x, point.t, condition)
-        weight = self.weighting(times, path, field.predicts)
-        total, per_sample = _reduce(prediction, target, pairs, weight)
-        return Loss(total, {}, per_sample)
+        weights = tuple(self.weighting(times, path, kind) for kind in field.predicts)
+        return Regression(prediction, targets, pairs, weights, field.predicts)
+
+    def loss(self, regression: Regression) -> Loss:
+        """Return the mean squared error of a regression, weighted by time and by pair."""
+        loss = _reduce(regression)
+        if not self.antithetic or loss.per_sample is None:
+            return loss
+        return replace(loss, per_sample=loss.per_sample.view(2, -1).mean(0))
 
 
-def _reduce(prediction: Tensor, target: Tensor, pairs: Pairs, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+def _reduce(regression: Regression) -> Loss:
+    prediction, targets, pairs = regression.prediction, regression.targets, regression.pairs
+    weights, kinds = regression.weights, regression.kinds
+    target = targets[0] if len(targets) == 1 else torch.cat(targets, 1)
     if prediction.shape != target.shape:
-        raise InputError(
-            f"the network returned {tuple(prediction.shape)} for points {tuple(target.shape)}: return one like x"
-        )
-    if weight is None and pairs.weight is None and pairs.mask is None:
+        wanted = f"{tuple(target.shape)}, one like x for each of {', '.join(kinds)}"
+        raise InputError(f"the network returned {tuple(prediction.shape)}, wanted {wanted}")
+    if len(kinds) == 1 and weights[0] is None and pairs.weight is None and pairs.mask is None:
         # one fused kernel each way; the mean of equal means is the mean of all
         total = F.mse_loss(prediction, target)
-        return total, flat_mean(F.mse_loss(prediction.detach(), target, reduction="none"))
-    error = (prediction - target).square()
-    per_sample = flat_mean(error) if pairs.mask is None else _masked_mean(error, pairs.mask)
-    if weight is not None:
-        per_sample = _factor("the weighting", weight, per_sample) * per_sample
-    if pairs.weight is None:
-        return per_sample.mean(), per_sample.detach()
-    importance = _factor("pairs.weight", pairs.weight, per_sample)
-    return torch.dot(importance / importance.sum(), per_sample), per_sample.detach()
+        return Loss(total, {}, flat_mean(F.mse_loss(prediction.detach(), target, reduction="none")))
+    errors = (prediction - target).square().chunk(len(targets), 1)
+    means = [flat_mean(error) if pairs.mask is None else _masked_mean(error, pairs.mask) for error in errors]
+    losses = torch.stack([_weighted(mean, weight) for mean, weight in zip(means, weights, strict=True)])
+    by_head = _over_pairs(losses, pairs.weight)
+    terms: dict[str, Tensor] = {}
+    if len(kinds) > 1:
+        terms.update(zip(kinds, by_head.detach().unbind(), strict=True))
+    return Loss(by_head.mean(), terms, losses.detach().mean(0))
+
+
+def _weighted(per_sample: Tensor, weight: Tensor | None) -> Tensor:
+    return per_sample if weight is None else _factor("the weighting", weight, per_sample) * per_sample
+
+
+def _over_pairs(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of `losses: (heads, B)` over the pairs, by their weights: `(heads,)`."""
+    if weight is None:
+        return losses.mean(1)
+    importance = _factor("pairs.weight", weight, losses[0])
+    return torch.mv(losses, importance / importance.sum())
 
 
 def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from pushforward.conditions import Schema
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.networks import Field
 
@@ -14,6 +15,12 @@ __all__ = ["Objective"]
 
 class Objective(ABC):
     """One training step is `objective(field, coupling(x0, x1, condition), path).total.backward()`."""
+
+    def schema(self, schema: Schema) -> Schema:
+        """Return what the conditions mean that the network is trained with, given those of the pairs: the same, unless
+        the objective adds some.
+        """
+        return schema
 
     @abstractmethod
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:

@@ -32,13 +32,13 @@ def error_factor(c: Coefficients, predicts: Prediction) -> Tensor:
     """Return by how much an error in the predicted data appears in another prediction: `|d prediction| = factor |d
     x1|`, `(B,)`.
 
-    Velocity `Delta / sigma`, noise `alpha / sigma`, score `alpha / sigma^2`, data 1.
+    Velocity and drift `Delta / sigma`, noise and denoiser `alpha / sigma`, score `alpha / sigma^2`, data 1.
     """
-    if predicts == "velocity":
+    if predicts in ("velocity", "drift"):
         return c.delta / c.sigma
     if predicts == "data":
         return torch.ones_like(c.alpha)
-    return c.alpha / c.sigma if predicts == "noise" else c.alpha / c.sigma.square()
+    return c.alpha / c.sigma if predicts in ("noise", "denoiser") else c.alpha / c.sigma.square()
 
 
 def effective_data_weight(weighting: Weighting, law: TimeLaw, path: Path, predicts: Prediction, t: Tensor) -> Tensor:

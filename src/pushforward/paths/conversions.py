@@ -8,39 +8,38 @@ it holds for single pairs and for conditional means alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 from torch import Tensor
 
-from pushforward.contracts import Coefficients, Prediction
-from pushforward.errors import InputError, nearest
+from pushforward.contracts import Coefficients
+from pushforward.errors import InputError
+from pushforward.predictions import Prediction
 
-__all__ = ["check_prediction", "conversion", "score_refused"]
+__all__ = ["check_gaussian", "conversion"]
 
 _Row = tuple[Tensor | float, Tensor | float]
 
-# The weights of x1 and x0 in each prediction. The score is the noise divided by -sigma.
+# The weights of x1 and x0 in each prediction. An affine path's own noise is its source; the score is that over -sigma.
 _ENDS: dict[Prediction, Callable[[Coefficients], _Row]] = {
     "velocity": lambda c: (c.d_alpha, c.d_sigma),
+    "drift": lambda c: (c.d_alpha, c.d_sigma),
     "data": lambda c: (1.0, 0.0),
     "noise": lambda c: (0.0, 1.0),
     "score": lambda c: (0.0, 1.0),
+    "denoiser": lambda c: (0.0, 1.0),
 }
 
 
-def check_prediction(kind: str) -> None:
-    """Raise `InputError` unless `kind` is one of the four predictions."""
-    if kind not in _ENDS:
-        raise InputError(f"unknown prediction {kind!r}{nearest(kind, get_args(Prediction))}")
-
-
-def score_refused() -> InputError:
-    """Return the error for a score where the source, given the target and the condition, is not N(0, I)."""
-    return InputError(
-        "a score follows from velocity, data or noise only when x0, given x1 and the condition, is exactly "
-        "N(0, I): use the independent coupling with a standard normal source (gaussian_source=True), or a path "
-        "with its own noise such as BrownianBridge"
-    )
+def check_gaussian(gaussian_source: bool, *kinds: Prediction) -> None:
+    """Raise `InputError` for a score, or the path's own noise, where the source of an affine path, given the target and
+    the condition, is not N(0, I).
+    """
+    if not gaussian_source and ("score" in kinds or "denoiser" in kinds):
+        raise InputError(
+            "a score or denoiser follows from velocity, data or noise only when x0, given x1 and the condition, is "
+            "exactly N(0, I): use the independent coupling with a standard normal source (gaussian_source=True), or a "
+            "path with its own noise such as BrownianBridge"
+        )
 
 
 def conversion(c: Coefficients, src: Prediction, dst: Prediction) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from pushforward.contracts import Coefficients
+from pushforward.contracts import Coefficients, Sides
 from pushforward.tensors import bcast
 
 __all__ = ["Schedule"]
@@ -16,9 +16,14 @@ __all__ = ["Schedule"]
 class Schedule(ABC):
     """The coefficients of `x_t = alpha_t x1 + sigma_t x0` and their derivatives in t.
 
-    Every schedule ends (nearly) at the data: `sigma_1 = 0` and `alpha_1 = 1`. Where `sigma_0` is not one, or `alpha_0`
-    not zero, sampling starts from `sigma_0 x0`, not from `x0`: see `Affine.start`.
+    Every schedule ends (nearly) at the data: `sigma_1 = 0` and `alpha_1 = 1`, or at `alpha_1` times the data. Where
+    `sigma_0` is not one, or `alpha_0` not zero, sampling starts from `sigma_0 x0`, not from `x0`: see
+    `Affine.source_end`.
     """
+
+    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Schedule:
+        """Return this schedule after a look at the data; by default it needs none."""
+        return self
 
     @abstractmethod
     def __call__(self, t: Tensor) -> Coefficients:

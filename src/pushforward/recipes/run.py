@@ -49,21 +49,26 @@ class Result:
         return all(claim.verdict != "missed" for claim in self.claims)
 
     def save(self, directory: Path) -> Path:
-        """Write `NAME.json`, from which the table of systems is made."""
+        """Write the figures to `NAME.json`, from which the table of systems is made."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.recipe}.json"
+        measured = {name: value for name, value in asdict(self).items() if name != "claims"}
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
+            temporary.write_text(json.dumps(measured, indent=1) + "\n")
         return path
 
     @classmethod
-    def load(cls, path: Path) -> Result:
-        """Read what `save` wrote."""
-        values: dict[str, Any] = json.loads(path.read_text())
-        claims = tuple(
-            Claim(**{**item, "expectation": Expectation(**item["expectation"])}) for item in values.pop("claims")
-        )
-        return cls(claims=claims, **values)
+    def load(cls, path: Path, recipe: Recipe) -> Result:
+        """Read what `save` wrote and judge the claims that the recipe makes now.
+
+        Raises `InputError` where the recipe has come to speak of figures that were not measured then.
+        """
+        measured: dict[str, Any] = json.loads(path.read_text())
+        try:
+            claims = _claims(recipe, measured["figures"])
+        except InputError as error:
+            raise InputError(f"{path} is out of date: {error}; run the recipe again") from error
+        return cls(measured["recipe"], measured["date"], tuple(measured["seeds"]), measured["figures"], claims)
 
 
 def run_recipe(
@@ -82,9 +87,7 @@ def run_recipe(
             for figure, value in experiment.run(seed).items():
                 figures.setdefault(f"{name}/{figure}", []).append(value)
         tell(f"{recipe.name}: {name} done ({len(seeds)} seeds)")
-    medians = {name: statistics.median(values) for name, values in figures.items()}
-    claims = tuple(_judge(expectation, medians, figures) for expectation in recipe.expect)
-    return Result(recipe.name, datetime.date.today().isoformat(), seeds, figures, claims)
+    return Result(recipe.name, datetime.date.today().isoformat(), seeds, figures, _claims(recipe, figures))
 
 
 def experiments_of(recipe: Recipe) -> dict[str, Experiment]:
@@ -100,6 +103,11 @@ def _experiment(name: str, spec: dict[str, Any]) -> Experiment:
         return cls(**spec.get("init_args", {}))  # descriptions inside stay descriptions: each run builds its own pieces
     except TypeError as error:
         raise InputError(f"experiment {name!r}: {error}") from error
+
+
+def _claims(recipe: Recipe, figures: dict[str, list[float]]) -> tuple[Claim, ...]:
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    return tuple(_judge(expectation, medians, figures) for expectation in recipe.expect)
 
 
 def _judge(expectation: Expectation, medians: dict[str, float], figures: dict[str, list[float]]) -> Claim:

@@ -26,7 +26,7 @@ def systems_table(results: Path) -> str:
 
 
 def _row(recipe: Recipe, file: Path) -> str:
-    result = Result.load(file) if file.exists() else None
+    result = Result.load(file, recipe) if file.exists() else None
     pieces = dict.fromkeys(piece for experiment in experiments_of(recipe).values() for piece in experiment.pieces())
     measured = "<br>".join(_measured(claim) for claim in result.claims) if result else "not run"
     expected = "<br>".join(_claim_text(expectation) for expectation in recipe.expect)

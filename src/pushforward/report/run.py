@@ -14,11 +14,12 @@ from torch import Tensor
 
 from pushforward.atomic import atomic_path
 from pushforward.citations import cite
-from pushforward.conditions import Schema, decode
+from pushforward.conditions import Schema
 from pushforward.configuration import build
 from pushforward.errors import InputError
 from pushforward.maps import Evaluation, FlowTransport, Transport, evaluate, load
-from pushforward.measures import Measure, as_measure
+from pushforward.measures import Measure, as_measure, takes_shape
+from pushforward.randomness import seeded
 from pushforward.report.data import QualityCurve, ReportData
 from pushforward.report.page import write_report
 from pushforward.training import read_config, read_history
@@ -122,8 +123,8 @@ class _Run:
                     f"{self.directory} does not say what its {name} was (got {value}): give --{name}, a file or a name"
                 )
         source, target = self.sides
-        columns = tuple(self.transport.schema)
-        if target == "gaussian":
+        columns = self.transport.target_columns
+        if takes_shape(target):
             measure = as_measure(source)
             return measure, as_measure(target, like=measure)
         measure = as_measure(target, condition=columns)
@@ -152,7 +153,7 @@ class _Run:
         source, target = self.measures
         x0, aimed = source.block(0, found.rows, seed=seed).x, target.block(0, found.rows, seed=seed)
         schema = self.flow.schema
-        condition = None if aimed.condition is None else decode(aimed.condition, schema)
+        condition = self.flow.observed(aimed, generator=seeded(seed, "observe"))
         with torch.no_grad():
             pushed = self.flow.solve(x0, condition).x
         some = None if condition is None else {name: column[:PATHS] for name, column in condition.items()}

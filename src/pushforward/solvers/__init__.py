@@ -16,12 +16,17 @@ from pushforward.solvers.grid import (
     Uniform,
 )
 from pushforward.solvers.integrate import Hook, Solution, Stepper, integrate
+from pushforward.solvers.kl_bound import KLBound, kl_bound
 from pushforward.solvers.likelihood import Density, log_density
+from pushforward.solvers.mixture import MixtureODE, MixtureSDE
 from pushforward.solvers.multistep import AdamsBashforth2
+from pushforward.solvers.noise_levels import NoiseLevels
 from pushforward.solvers.runge_kutta import TABLEAUS, RungeKutta, Tableau
-from pushforward.solvers.solver import SDE, DormandPrince, FixedStep, Solver, choose_solver
+from pushforward.solvers.solver import SDE, DormandPrince, FixedStep, GridSolver, Solver, choose_solver
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
+from pushforward.solvers.stochastic_likelihood import DensityAlongPaths
 from pushforward.solvers.velocity import DriftField, Velocity
+from pushforward.solvers.velocity_law import NestedSampler
 
 __all__ = [
     "SDE",
@@ -32,6 +37,7 @@ __all__ = [
     "Control",
     "Cosine",
     "Density",
+    "DensityAlongPaths",
     "Diffusion",
     "DormandPrince",
     "DriftField",
@@ -41,9 +47,15 @@ __all__ = [
     "FromFile",
     "Grid",
     "GridRule",
+    "GridSolver",
     "Hook",
+    "KLBound",
     "Karras",
     "LogitNormalQuantiles",
+    "MixtureODE",
+    "MixtureSDE",
+    "NestedSampler",
+    "NoiseLevels",
     "Piecewise",
     "Proportional",
     "RungeKutta",
@@ -60,6 +72,7 @@ __all__ = [
     "divergence",
     "integrate",
     "integrate_adaptive",
+    "kl_bound",
     "log_density",
     "rademacher",
 ]

@@ -12,7 +12,11 @@ from pushforward.conditions import Condition
 from pushforward.contracts import VelocityField
 from pushforward.errors import InputError
 from pushforward.solvers.divergence import divergence, rademacher
-from pushforward.solvers.solver import Solver
+from pushforward.solvers.grid import Grid
+from pushforward.solvers.integrate import integrate
+from pushforward.solvers.solver import SDE, Solver
+from pushforward.solvers.stochastic_likelihood import DensityAlongPaths
+from pushforward.solvers.velocity import Velocity
 
 __all__ = ["Density", "log_density"]
 
@@ -42,6 +46,7 @@ def log_density(
     solver: Solver,
     condition: Condition | None = None,
     probes: int | None = None,
+    paths: int = 1,
     generator: torch.Generator | None = None,
 ) -> Density:
     """Return the log-density at `y: (B, *event)` of the flow of `field` from the density `log_prob0` at t = 0.
@@ -52,20 +57,33 @@ def log_density(
     grad mode on, gradients flow to `y`, to the parameters of the field and to those of `log_prob0`. Networks should be
     in `eval` mode: dropout has no density.
 
-    Raises `InputError` for a stochastic solver or under `torch.inference_mode`.
+    With an `SDE` it is an estimate from random paths run backwards from `y`, the mean over `paths` of them: see
+    `DensityAlongPaths`; `x0` is where the last of them ends. It follows Euler-Maruyama steps on the solver's grid.
+
+    Raises `InputError` under `torch.inference_mode`.
     """
-    if solver.stochastic:
-        raise InputError(
-            f"{type(solver).__name__} has no log-density: give an ODE solver such as DormandPrince() or FixedStep()"
-        )
     if torch.is_inference_mode_enabled():
         raise InputError("the divergence needs derivatives, which torch.inference_mode forbids: use torch.no_grad")
     noise = None if probes is None else rademacher(y, probes, generator=generator)
+    if isinstance(solver, SDE):
+        velocity, grid = Velocity(field, condition), solver.layout(1.0, 0.0)
+        along = DensityAlongPaths(velocity, solver.diffusion, noise, generator=generator)
+        return _mean([_along(along, y, grid, log_prob0) for _ in range(paths)])
     carried = condition if noise is None else {**(condition or {}), _SIGNS: noise.transpose(0, 1)}
     state = torch.cat([y.flatten(1), y.new_zeros(len(y), 1)], 1)
     solution = solver.solve(_Augmented(field, y.shape[1:]), state, condition=carried, start=1.0, end=0.0)
     x0, integral = solution.x[:, :-1].reshape(y.shape), solution.x[:, -1]
     return Density(log_prob0(x0) + integral, x0, solution.evaluations, solution.converged)
+
+
+def _along(along: DensityAlongPaths, y: Tensor, grid: Grid, log_prob0: Callable[[Tensor], Tensor]) -> Density:
+    solution = integrate(along, y, grid)
+    return Density(log_prob0(solution.x) - along.loss, solution.x, solution.evaluations)
+
+
+def _mean(densities: list[Density]) -> Density:
+    log_prob = torch.stack([density.log_prob for density in densities]).mean(0)
+    return Density(log_prob, densities[-1].x0, sum(density.evaluations for density in densities))
 
 
 class _Augmented:

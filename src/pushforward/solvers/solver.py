@@ -24,7 +24,7 @@ from pushforward.solvers.runge_kutta import RungeKutta
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
 from pushforward.solvers.velocity import Velocity
 
-__all__ = ["SDE", "DormandPrince", "FixedStep", "Solver", "choose_solver"]
+__all__ = ["SDE", "DormandPrince", "FixedStep", "GridSolver", "Solver", "choose_solver", "follow"]
 
 FixedMethod: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2"]
 StochasticMethod: TypeAlias = Literal["euler-maruyama", "stochastic-heun"]
@@ -74,8 +74,23 @@ class Solver(ABC):
         """Integrate, with checked arguments."""
 
 
+class GridSolver(Solver):
+    """A solver of a number of `steps` on a `grid`, dataclass fields of both names: a user may change either alone."""
+
+    steps: int | None
+    grid: GridRule
+
+    def layout(self, start: float, end: float) -> Grid:
+        """Return the times that it visits on the way from `start` to `end`, 32 steps if nothing is said."""
+        return self.grid(DEFAULT_STEPS if self.steps is None and not self.grid.fixes_steps else self.steps, start, end)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers of steps."""
+        _check_steps(self.steps, self.grid)
+
+
 @dataclass(frozen=True)
-class FixedStep(Solver):
+class FixedStep(GridSolver):
     """A method with a fixed number of steps on a time grid.
 
     Evaluations per step: `euler` 1, `ab2` 1 (2 for the first), `midpoint` 2, `heun` 2, `rk4` 4. `steps` is 32 unless
@@ -89,7 +104,7 @@ class FixedStep(Solver):
 
     def __post_init__(self) -> None:
         _check_method(self.method, get_args(FixedMethod))
-        _check_steps(self.steps, self.grid)
+        super().__post_init__()
 
     def _solve(
         self,
@@ -101,7 +116,7 @@ class FixedStep(Solver):
         generator: torch.Generator | None,
     ) -> Solution:
         stepper = AdamsBashforth2(velocity) if self.method == "ab2" else RungeKutta(velocity, self.method)
-        return _follow(stepper, x, _lay_out(self.grid, self.steps, start, end), nodes)
+        return follow(stepper, x, self.layout(start, end), nodes)
 
 
 @dataclass(frozen=True)
@@ -166,13 +181,13 @@ class DormandPrince(Solver):
 
 
 @dataclass(frozen=True)
-class SDE(Solver):
-    """Stochastic sampling `dx = [v + (eps^2 / 2) score] dt + eps dW`, forwards in time, with the last step
-    deterministic.
+class SDE(GridSolver):
+    """Stochastic sampling `dx = [v + (eps^2 / 2) score] dt + eps dW`, or backwards in time `dx = [v - (eps^2 / 2)
+    score] dt + eps dW`, with the last step deterministic.
 
-    Has the same marginals as the ODE for every `diffusion`, but forgets errors of earlier steps. The field must know
-    its score. Evaluations per step and drift: one if the field gives velocity and score together, otherwise two;
-    `stochastic-heun` takes two drifts per step.
+    Has the same marginals as the ODE for every `diffusion`, in both directions, but forgets errors of earlier steps.
+    The field must know its score. Evaluations per step and drift: one if the field gives velocity and score together,
+    otherwise two; `stochastic-heun` takes two drifts per step.
     """
 
     method: StochasticMethod = "stochastic-heun"
@@ -193,7 +208,7 @@ class SDE(Solver):
 
     def __post_init__(self) -> None:
         _check_method(self.method, get_args(StochasticMethod))
-        _check_steps(self.steps, self.grid)
+        super().__post_init__()
 
     def _solve(
         self,
@@ -206,7 +221,7 @@ class SDE(Solver):
     ) -> Solution:
         scheme = EulerMaruyama if self.method == "euler-maruyama" else StochasticHeun
         stepper = scheme(velocity, self.diffusion, generator=generator)
-        return _follow(stepper, x, _lay_out(self.grid, self.steps, start, end), nodes)
+        return follow(stepper, x, self.layout(start, end), nodes)
 
 
 def choose_solver(
@@ -265,21 +280,23 @@ def _on_grid(default: Solver, steps: int | None, rule: GridRule | None, method: 
     """Build a fixed-step solver from the default's remaining choices; a number of steps replaces the default's listed
     nodes.
     """
-    base = default if isinstance(default, FixedStep | SDE) else FixedStep()
+    base = default if isinstance(default, GridSolver) else FixedStep()
     rule = rule or (Uniform() if steps is not None and base.grid.fixes_steps else base.grid)
     count = None if rule.fixes_steps else (steps or base.steps)
     _check_steps(steps, rule)
-    name = method or base.method
-    if name in get_args(StochasticMethod):
-        return SDE(cast(StochasticMethod, name), count, base.diffusion if isinstance(base, SDE) else Vanishing(), rule)
-    return FixedStep(cast(FixedMethod, name), count, rule)
+    if method is None:
+        return replace(cast(FixedStep, base), steps=count, grid=rule)  # any dataclass with both
+    if method in get_args(StochasticMethod):
+        diffusion = base.diffusion if isinstance(base, SDE) else Vanishing()
+        return SDE(cast(StochasticMethod, method), count, diffusion, rule)
+    return FixedStep(cast(FixedMethod, method), count, rule)
 
 
 def _times(grid: Tensor | Sequence[float]) -> tuple[float, ...]:
     return tuple(check_nodes("grid", grid).tolist())
 
 
-def _follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> Solution:
+def follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> Solution:
     """Integrate along the grid; if a path is wanted, along the grid refined by its nodes, keeping only the states
     there.
     """
@@ -295,10 +312,6 @@ def _follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> So
 
     solution = integrate(stepper, x, grid, hooks=(keep,))
     return Solution(solution.x, solution.evaluations, nodes, torch.stack([met[number] for number in wanted]))
-
-
-def _lay_out(rule: GridRule, steps: int | None, start: float, end: float) -> Grid:
-    return rule(DEFAULT_STEPS if steps is None and not rule.fixes_steps else steps, start, end)
 
 
 def _check_points(x: Tensor) -> None:

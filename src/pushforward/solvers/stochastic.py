@@ -1,6 +1,7 @@
 """Stochastic sampling with tunable diffusion: Euler-Maruyama and stochastic Heun.
 
-For every `eps(t) >= 0` the SDE `dx = [v + (eps^2 / 2) score] dt + eps dW` has the marginals of the ODE `dx = v dt`.
+For every `eps(t) >= 0` the SDE `dx = [v + (eps^2 / 2) score] dt + eps dW` has the marginals of the ODE `dx = v dt`; run
+backwards in time, `dx = [v - (eps^2 / 2) score] dt + eps dW` has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from pushforward.errors import InputError
 from pushforward.solvers.diffusion import Diffusion
 from pushforward.solvers.grid import Grid
 from pushforward.solvers.runge_kutta import TABLEAUS, advance
@@ -29,6 +29,7 @@ class _Stochastic(ABC):
 
     def __init__(self, velocity: Velocity, diffusion: Diffusion, *, generator: torch.Generator | None = None) -> None:
         self.velocity, self.diffusion, self.generator = velocity, diffusion, generator
+        self.direction = 1
 
     @property
     def evaluations(self) -> int:
@@ -37,11 +38,7 @@ class _Stochastic(ABC):
 
     def init(self, x: Tensor, grid: Grid) -> float:
         """Return the time where the last step starts."""
-        if grid.end < grid.start:
-            raise InputError(
-                f"a stochastic solver runs forwards in time, got a grid from {grid.start} to {grid.end}: "
-                "use an ODE solver to invert"
-            )
+        self.direction = 1 if grid.end > grid.start else -1
         return float(grid.nodes[-2])
 
     def step(self, x: Tensor, s: float, e: float, state: float) -> tuple[Tensor, float]:
@@ -54,24 +51,22 @@ class _Stochastic(ABC):
         """Take one step with the diffusion `eps`."""
 
     def _drift(self, x: Tensor, t: float, eps: float) -> Tensor:
-        """Return `v + (eps^2 / 2) score`; without noise the score is not evaluated."""
+        """Return `v + (eps^2 / 2) score`, with a minus backwards; without noise the score is not evaluated."""
         if eps == 0:
             return self.velocity(x, t)
         v, score = self.velocity.with_score(x, t)
-        return torch.add(v, score, alpha=eps**2 / 2)
+        return torch.add(v, score, alpha=self.direction * eps**2 / 2)
 
     def _kick(self, x: Tensor, h: float, eps: float) -> Tensor:
         if eps == 0:
             return x
         z = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
-        return torch.add(x, z, alpha=eps * math.sqrt(h))
+        return torch.add(x, z, alpha=eps * math.sqrt(abs(h)))
 
 
 class EulerMaruyama(_Stochastic):
     """The stepper `x + h (v + (eps^2 / 2) score) + eps sqrt(h) z`; weak order one. The last step is Euler's on the
     velocity alone.
-
-    Raises `InputError` for a grid that runs backwards.
     """
 
     def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:
@@ -82,7 +77,7 @@ class StochasticHeun(_Stochastic):
     """Add the step's noise first, then take Heun's step on the drift `v + (eps^2 / 2) score`. The last step is Heun's
     on the velocity alone.
 
-    Twice the evaluations of Euler-Maruyama. Raises `InputError` for a grid that runs backwards.
+    Twice the evaluations of Euler-Maruyama.
     """
 
     def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:

@@ -13,24 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.configuration import build, describe
-from pushforward.contracts import Coupling, Prediction
+from pushforward.contracts import Coupling
 from pushforward.contracts import Path as PathContract
 from pushforward.couplings import Independent, MinibatchOT
 from pushforward.errors import InputError, nearest
 from pushforward.maps import FlowTransport, Frame
-from pushforward.measures import Empirical, Measure, as_measure
-from pushforward.networks import MLP, Architecture, Field, UNet
+from pushforward.measures import Empirical, Measure, as_measure, takes_shape
+from pushforward.networks import MLP, Adapter, Architecture, Field, UNet
 from pushforward.objectives import FlowMatching, Objective
 from pushforward.paths import Affine
+from pushforward.predictions import as_predictions
 from pushforward.randomness import seeded
 from pushforward.solvers import DormandPrince, Solver
 from pushforward.tensors import check_same_event
+from pushforward.training.initial import continued, trained_flow
 from pushforward.training.run import is_main_process, open_run
 from pushforward.training.sides import FramedSides
 from pushforward.training.stream import PairStream
 from pushforward.training.trainer import Trainer
 
-__all__ = ["default_coupling", "default_network", "fit", "fit_config"]
+__all__ = ["default_coupling", "default_network", "fit", "fit_config", "fitted_frame"]
 
 FRAME_SAMPLES = 20_000
 
@@ -44,10 +46,12 @@ def fit(
     coupling: Coupling | None = None,
     path: PathContract | None = None,
     objective: Objective | None = None,
-    predicts: Prediction = "velocity",
+    predicts: str | Sequence[str] = "velocity",
     solver: Solver | None = None,
     trainer: Trainer | None = None,
     normalise: Literal["auto", "none"] = "auto",
+    init: Any = None,
+    adapter: Adapter | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -69,11 +73,14 @@ def fit(
         coupling: which source point goes with which target point in a batch.
         path: how a pair is joined in time.
         objective: what is minimised.
-        predicts: what the network predicts.
+        predicts: what the network predicts: velocity, data, noise, score, denoiser or drift; several, joined by commas,
+            for a network with a head for each.
         solver: how the trained equation is solved unless told otherwise.
         trainer: the optimisation: steps, batch size, rate, averaging.
         normalise: `auto` brings both sides to mean zero and unit variance by one shift and one scale (noise is left as
             it is).
+        init: a trained flow, or the directory of its run, to go on from: its network, path, predictions and units.
+        adapter: what is trained in the place of the flow of `init`, which then stays as it is.
         seed: the only source of randomness; the same seed gives the same weights.
         out: directory for the transport, its configuration, checkpoints and `metrics.jsonl`.
         resume: go on from the newest checkpoint in `out`.
@@ -84,31 +91,42 @@ def fit(
         InputError: for bad data or options, before any work.
         Diverged: when the loss stops being finite; the last good state is saved.
     """
+    kinds = as_predictions(predicts)
     measure0, measure1 = _measures(source, target, condition)
     trainer, solver = trainer or Trainer(), solver or DormandPrince()
-    path, objective = path or Affine(), objective or FlowMatching()
-    coupling = coupling or default_coupling(measure0, measure1)
-    network = network or default_network(measure1.event_shape)
-    frames = _frames(measure0, measure1, normalise)
+    objective, coupling = objective or FlowMatching(), coupling or default_coupling(measure0, measure1)
+    own = {"network": network, "path": path, "predicts": None if kinds == ("velocity",) else kinds}
+    trained = None if init is None else trained_flow(init, measure1.event_shape, given=own)
+    if trained is None:
+        path, network = path or Affine(), network or default_network(measure1.event_shape)
+    if trained is None and adapter is not None:
+        raise InputError("an adapter is trained beside a flow: give that as init")
+    frames = trained.frames if trained else _frames(measure0, measure1, normalise)
     config = {
         "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network": describe(network),
-        "coupling": describe(coupling), "path": describe(path), "objective": describe(objective), "predicts": predicts,
-        "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
+        "coupling": describe(coupling), "path": describe(path), "objective": describe(objective),
+        "predicts": ",".join(kinds), "solver": describe(solver),
+        "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
+        "init": str(init) if isinstance(init, Path) else _spec(init), "adapter": describe(adapter),
     }  # fmt: skip
-    sides = FramedSides((measure0, measure1), frames)
+    sides = FramedSides((measure0, measure1), frames, trained.field if trained else None)
     coupling = coupling.prepared(sides, generator=seeded(seed, "prepare coupling"))
-    path = path.prepared(sides, generator=seeded(seed, "prepare path"))
-    schema = coupling.schema(measure1.schema, measure1.event_shape)
+    schema = objective.schema(coupling.schema(measure1.schema, measure1.event_shape))
     stream = PairStream(measure0, measure1, coupling, *frames)
     probe = stream.probe(seed)
+    path = None if path is None else path.prepared(sides, generator=seeded(seed, "prepare path"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        field = Field(network, path, measure1.event_shape, schema, predicts, probe.gaussian_source).eval()
+        if trained:
+            field = continued(trained.field, schema, adapter, gaussian_source=probe.gaussian_source)
+        else:
+            assert path is not None and network is not None  # or there were an `init`
+            field = Field(network, path, measure1.event_shape, schema, kinds, probe.gaussian_source).eval()
     with torch.no_grad():  # pieces that do not fit together say so now, before anything is written
-        objective(field, probe, path, generator=seeded(seed, "probe"))
+        objective(field, probe, field.path, generator=seeded(seed, "probe"))
     known = None if isinstance(measure0, Empirical) else measure0
     names = measure1.names if isinstance(measure1, Empirical) else None
-    transport = FlowTransport(field, solver, known, *frames, names)
+    transport = FlowTransport(field, solver, known, *frames, names, coupling.starts_from)
     directory = None if out is None else Path(out)
     if directory and is_main_process():
         open_run(directory, config, resume=resume, overwrite=overwrite)
@@ -142,7 +160,7 @@ def default_coupling(source: Measure, target: Measure) -> Coupling:
     straighter paths when paired. With categorical conditions each category is paired on its own, so that the source
     stays independent of it.
     """
-    if source.is_standard_normal:
+    if source.is_noise:
         return Independent()
     columns = target.schema.values()
     categorical = bool(columns) and all(column.categories is not None for column in columns)
@@ -155,11 +173,11 @@ def default_network(event_shape: tuple[int, ...]) -> Architecture:
 
 
 def _measures(source: Any, target: Any, condition: Any) -> tuple[Measure, Measure]:
-    """Read both sides; a named `gaussian` takes its shape from the other side."""
+    """Read both sides; noise that is named without a shape takes that of the other side."""
     columns = _column_names(condition)
     if condition is not None and not columns:
         target = Empirical(target, condition)
-    if isinstance(target, str) and target == "gaussian":
+    if isinstance(target, str) and takes_shape(target):
         measure0 = as_measure(source)
         measure1 = as_measure(target, like=measure0)
     else:
@@ -181,10 +199,15 @@ def _frames(source: Measure, target: Measure, normalise: Literal["auto", "none"]
     """Return the frames of both sides: one for both, but for noise, which stays as it is."""
     if normalise == "none":
         return Frame(source.event_shape), Frame(target.event_shape)
-    if source.is_standard_normal:
-        return Frame(source.event_shape), Frame.fitted(_points(target))
-    common = Frame.fitted(_points(source), _points(target))
+    if source.is_noise:
+        return Frame(source.event_shape), fitted_frame(target)
+    common = fitted_frame(source, target)
     return common, deepcopy(common)
+
+
+def fitted_frame(*measures: Measure) -> Frame:
+    """Return the frame in which samples of these measures together have mean zero and mean variance one."""
+    return Frame.fitted(*(_points(measure) for measure in measures))
 
 
 def _points(measure: Measure) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pushforward.conditions import Condition
-from pushforward.contracts import Sides
+from pushforward.contracts import TrainedField
 from pushforward.maps import Frame
 from pushforward.measures import Empirical, Measure
 
@@ -16,11 +16,12 @@ __all__ = ["FramedSides"]
 
 
 @dataclass(frozen=True)
-class FramedSides(Sides):
-    """Two measures, their points brought into the frames of the network."""
+class FramedSides:
+    """Two measures, their points brought into the frames of the network: the `Sides` of a fit."""
 
     measures: tuple[Measure, Measure]
     frames: tuple[Frame, Frame]
+    trained: TrainedField | None = None
 
     def source(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw `n` source points: `(n, *event)`."""

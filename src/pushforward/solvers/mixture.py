@@ -1,0 +1,204 @@
+"""Sampling with a Gaussian mixture of velocities: exact stochastic transitions, and many small steps for one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from pushforward.citations import Reference
+from pushforward.conditions import Condition
+from pushforward.contracts import Coefficients
+from pushforward.errors import InputError
+from pushforward.measures import MixtureBatch
+from pushforward.paths import bridge_step
+from pushforward.solvers.grid import Grid, GridRule, Uniform
+from pushforward.solvers.integrate import Solution
+from pushforward.solvers.solver import GridSolver, follow
+from pushforward.solvers.velocity import Velocity
+from pushforward.solvers.velocity_law import coefficients, law_of
+
+__all__ = ["MixtureODE", "MixtureSDE", "guided"]
+
+_GMFLOW = Reference(
+    "chen2025gaussian",
+    "Gaussian Mixture Flow Matching Models",
+    "Chen, Hansheng and Zhang, Kai and Tan, Hao and Xu, Zexiang and Luan, Fujun and Guibas, Leonidas and "
+    "Wetzstein, Gordon and Bi, Sai",
+    2025,
+    arxiv="2504.05304",
+)
+
+
+class _Mixed(Protocol):
+    def mixture(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> MixtureBatch: ...
+
+
+@dataclass(frozen=True)
+class MixtureSDE(GridSolver):
+    """GM-SDE: draw the target point from the predicted mixture, then the next state from the Gaussian bridge there,
+    `x_e ~ N(c1 x + c2 x1, c3 I)`.
+
+    For an exact mixture every state has its exact law, at any number of steps. Needs an affine path from N(0, I) noise
+    and a network that predicts a mixture; runs forwards. `guidance` as for `MixtureODE`.
+    """
+
+    references: ClassVar[tuple[Reference, ...]] = (_GMFLOW,)
+    steps: int | None = 4
+    grid: GridRule = field(default_factory=Uniform)
+    guidance: float = 0.0
+
+    stochastic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_guidance(self.guidance)
+
+    def _solve(
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Solution:
+        _check_forwards(start, end)
+        return follow(_Bridges(velocity, self.guidance, generator), x, self.layout(start, end), nodes)
+
+
+@dataclass(frozen=True)
+class MixtureODE(GridSolver):
+    """GM-ODE: integrate the flow in `substeps` for each evaluation of the network.
+
+    The mixture predicted at `(x_s, s)` is one of target points; at another state `(x, t)` near by it is multiplied by
+    the Gaussian in x1 that the two states differ by, of precision `alpha_t^2 / sigma_t^2 - alpha_s^2 / sigma_s^2` and
+    natural mean `alpha_t x_t / sigma_t^2 - alpha_s x_s / sigma_s^2`. Its mean is the prediction of x1 there. For an
+    exact mixture the result is the flow itself, to the accuracy of the sub-steps (Euler's), whatever the number of
+    steps.
+
+    `guidance` in [0, 1) is the probabilistic guidance of a network trained with condition dropout: the mixture is
+    reweighted so that its Gaussian fit moves away from the unconditional mean, by `guidance` deviations, and narrows to
+    `1 - guidance^2` of its variance; two evaluations for each step. Needs what `MixtureSDE` needs.
+    """
+
+    references: ClassVar[tuple[Reference, ...]] = (_GMFLOW,)
+    steps: int | None = 4
+    substeps: int = 8
+    grid: GridRule = field(default_factory=Uniform)
+    guidance: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_guidance(self.guidance)
+        if self.substeps < 1:
+            raise InputError(f"substeps must be at least 1, got {self.substeps}")
+
+    def _solve(
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Solution:
+        _check_forwards(start, end)
+        return follow(_SubSteps(velocity, self.guidance, self.substeps), x, self.layout(start, end), nodes)
+
+
+class _Targets:
+    """The predicted mixture of target points, guided where asked, with the calls of the network counted."""
+
+    def __init__(self, velocity: Velocity, guidance: float) -> None:
+        law, self.schedule = law_of(velocity.field)
+        if not hasattr(law, "mixture"):
+            raise InputError(f"{type(law).__name__} is a law without a mixture: fit with --network MixtureHead")
+        self.law, self.condition = cast(_Mixed, law), velocity.condition
+        self.guidance, self.evaluations = guidance, 0
+
+    def init(self, x: Tensor, grid: Grid) -> Any:
+        return None
+
+    def targets(self, x: Tensor, s: float, now: Coefficients) -> MixtureBatch:
+        """Return the mixtures of x1 given the state at time s, `x1 = (sigma v - sigma' x) / Delta`."""
+        t = x.new_full((len(x),), s)
+        self.evaluations += 1
+        velocity = self.law.mixture(x, t, self.condition)
+        if self.guidance:
+            self.evaluations += 1
+            velocity = guided(velocity, self.law.mixture(x, t, {}).mean(), self.guidance)
+        scale, shift = (now.sigma / now.delta).to(x), float(-now.d_sigma / now.delta)
+        return velocity.affine(scale.expand(len(x)), shift * x)
+
+
+class _Bridges(_Targets):
+    """The stepper of `MixtureSDE`."""
+
+    def __init__(self, velocity: Velocity, guidance: float, generator: torch.Generator | None) -> None:
+        super().__init__(velocity, guidance)
+        self.generator = generator
+
+    def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
+        now = coefficients(self.schedule, s)
+        law = bridge_step(now, coefficients(self.schedule, e))
+        x1 = self.targets(x, s, now).sample(generator=self.generator)
+        z = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+        deviation = float(law.variance.clamp(min=0).sqrt())
+        return float(law.x_weight) * x + float(law.data_weight) * x1 + deviation * z, None
+
+
+class _SubSteps(_Targets):
+    """The stepper of `MixtureODE`."""
+
+    def __init__(self, velocity: Velocity, guidance: float, count: int) -> None:
+        super().__init__(velocity, guidance)
+        self.count = count
+
+    def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
+        anchor = coefficients(self.schedule, s)
+        mixture, first = self.targets(x, s, anchor), x
+        now = anchor
+        for time in torch.linspace(s, e, self.count + 1, dtype=torch.float64)[1:].tolist():
+            then = coefficients(self.schedule, time)
+            x1 = _moved(mixture, first, anchor, x, now).mean()
+            keep = float(then.sigma / now.sigma)  # x0 = (x - alpha x1) / sigma stays as it is
+            x, now = keep * x + (float(then.alpha) - keep * float(now.alpha)) * x1, then
+        return x, None
+
+
+def _moved(mixture: MixtureBatch, first: Tensor, anchor: Coefficients, x: Tensor, now: Coefficients) -> MixtureBatch:
+    """Return the mixture of x1 given `x` from that given the state `first` at an earlier time."""
+    before, after = float(anchor.alpha / anchor.sigma**2), float(now.alpha / now.sigma**2)
+    precision = after * float(now.alpha) - before * float(anchor.alpha)
+    return mixture.tilted(mixture.variance.new_full((len(x),), precision), after * x - before * first)
+
+
+def guided(mixture: MixtureBatch, unconditional: Tensor, guidance: float) -> MixtureBatch:
+    """Return the mixture, of mean m and mean variance S, multiplied by the ratio of two Gaussians: `N(m + delta, (1 -
+    guidance^2) S I)`, guided, over `N(m, S I)`, its fit.
+
+    `delta` is the part of `m - unconditional` at right angles to m, of size `guidance sqrt(S)` an entry.
+    """
+    m, variance = mixture.mean(), mixture.spread()
+    flat, away = m.flatten(1), (m - unconditional).flatten(1)
+    along = (away * flat).sum(1, keepdim=True) / flat.square().sum(1, keepdim=True).clamp(min=1e-12)
+    delta = away - along * flat
+    size = delta.square().mean(1, keepdim=True).clamp(min=1e-12).sqrt()
+    delta = (guidance * variance.sqrt()[:, None] * delta / size).view_as(m)
+    rows = (-1, *[1] * (m.ndim - 1))
+    narrow, wide = (variance * (1 - guidance**2)).view(rows), variance.view(rows)
+    precision = 1 / narrow.flatten() - 1 / variance
+    return mixture.tilted(precision, (m + delta) / narrow - m / wide)
+
+
+def _check_guidance(guidance: float) -> None:
+    if not 0 <= guidance < 1:
+        raise InputError(f"guidance of a mixture lies in [0, 1), got {guidance}")
+
+
+def _check_forwards(start: float, end: float) -> None:
+    if end < start:
+        raise InputError("mixtures of target points run forwards in time: pull with a method, for example euler")

@@ -1,0 +1,102 @@
+"""Sampling with the whole law of the velocity: draw one at every step, rather than follow their mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pushforward.citations import Reference
+from pushforward.contracts import Coefficients, ScheduleFn, VelocityField, VelocityLaw
+from pushforward.errors import InputError
+from pushforward.networks import Field
+from pushforward.paths import Affine
+from pushforward.solvers.grid import Grid, GridRule, Uniform
+from pushforward.solvers.integrate import Solution
+from pushforward.solvers.solver import GridSolver, follow
+from pushforward.solvers.velocity import Velocity
+
+__all__ = ["NestedSampler", "advanced", "coefficients", "law_of"]
+
+
+@dataclass(frozen=True)
+class NestedSampler(GridSolver):
+    """Draw a velocity from its law at every step, and go with it to the next node.
+
+    The state and a velocity determine both ends of a pair, `x = alpha x1 + sigma x0` and `v = alpha' x1 + sigma' x0`,
+    and the next state is `alpha_e x1 + sigma_e x0` of the same ends: `x + (e - s) v` on straight paths. Since the ends
+    have their own law given x, an exact law of the velocity gives the exact law of every state, at any number of steps,
+    in one step already; in the limit of many the flow of the mean remains. Backwards in time as well.
+
+    Needs a network that models the law, and an affine path. `evaluations` counts the draws: what one costs (the steps
+    of a flow inside) is the network's own.
+    """
+
+    references: ClassVar[tuple[Reference, ...]] = (
+        Reference(
+            "zhang2025hierarchical",
+            "Towards Hierarchical Rectified Flow",
+            "Zhang, Yichi and Yan, Yici and Schwing, Alexander and Zhao, Zhizhen",
+            2025,
+            arxiv="2502.17436",
+        ),
+    )
+    steps: int | None = 4
+    grid: GridRule = field(default_factory=Uniform)
+
+    stochastic: ClassVar[bool] = True
+
+    def _solve(
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Solution:
+        return follow(_Draws(velocity, generator), x, self.layout(start, end), nodes)
+
+
+class _Draws:
+    """The stepper: one velocity drawn for each step."""
+
+    def __init__(self, velocity: Velocity, generator: torch.Generator | None) -> None:
+        self.law, self.schedule = law_of(velocity.field)
+        self.condition, self.generator, self.evaluations = velocity.condition, generator, 0
+
+    def init(self, x: Tensor, grid: Grid) -> Any:
+        return None
+
+    def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
+        self.evaluations += 1
+        v = self.law.sample(x, x.new_full((len(x),), s), self.condition, generator=self.generator)
+        return advanced(x, v, coefficients(self.schedule, s), coefficients(self.schedule, e)), None
+
+
+def law_of(field: VelocityField) -> tuple[VelocityLaw, ScheduleFn]:
+    """Return the law of the velocity that a field holds, or is, and the schedule of its path. Raises `InputError` for a
+    field that knows the mean alone, and for a path that is not affine.
+    """
+    if isinstance(field, Field):
+        if not isinstance(field.path, Affine):
+            raise InputError(f"drawing velocities needs an affine path, got {type(field.path).__name__}")
+        return field.law, field.path.schedule
+    schedule = getattr(field, "schedule", None)
+    if not isinstance(field, VelocityLaw) or schedule is None:
+        raise InputError(f"{type(field).__name__} does not hold the law of a velocity: leave out solver or guidance")
+    return field, schedule
+
+
+def coefficients(schedule: ScheduleFn, t: float) -> Coefficients:
+    """Return the coefficients of a schedule at one time: `(1,)`, in float64."""
+    return schedule(torch.tensor([t], dtype=torch.float64))
+
+
+def advanced(x: Tensor, v: Tensor, now: Coefficients, then: Coefficients) -> Tensor:
+    """Return the state that the pair of the state `x` and the velocity `v` has at another time."""
+    forward = (then.alpha * now.sigma - then.sigma * now.alpha) / now.delta
+    keep = (then.sigma * now.d_alpha - then.alpha * now.d_sigma) / now.delta
+    return torch.add(float(keep) * x, v, alpha=float(forward))
