@@ -145,9 +145,13 @@ def markdown(rows: Rows) -> str:
 
 def _cells(values: dict[str, float]) -> list[str]:
     names = [f"W2@{n}" for n in EVALUATIONS] + [f"energy distance@{n}" for n in (1, 4, 100)]
-    names += ["path energy", "straightness", "coupling milliseconds", "preparation seconds"]
-    shares = [f"{values['targets used']:.0%}", f"{values['source deviation']:.2f}"]
-    return [f"{values[name]:.3g}" for name in names] + shares
+    names += ["path energy", "straightness", "coupling milliseconds"]
+    others = [
+        f"{values['preparation seconds']:.1f}",
+        f"{values['targets used']:.0%}",
+        f"{values['source deviation']:.2f}",
+    ]
+    return [f"{values[name]:.3g}" for name in names] + others
 
 
 def draw(rows: Rows, path: Path) -> None:
