@@ -35,7 +35,8 @@ The bare step is forward, mean squared error, backward and a fused AdamW step on
 is the trainer as users run it: drawing, normalising and coupling in a worker, the objective, the finite-loss check,
 clipping, weight averaging and the log. A peer's step draws rows, couples, interpolates and descends, as its examples
 do, with none of the rest. Wall time means something only where one core is free for the worker, whose CPU time the
-last table includes.
+last table includes. Semi-discrete pairs compare every source point with all 20,000 points of the target: several times
+the arithmetic of the network, however it is done; a worker hides it only where the network is larger.
 """,
     "coupling": """\
 Times are in bare training steps of as many rows. Excess cost is 0 for the optimal permutation and 1 for independent
