@@ -30,7 +30,6 @@ __all__ = [
     "Rows",
     "Run",
     "accepted",
-    "drawn_from",
     "in_batches",
     "open_run",
     "read_rows",
@@ -75,11 +74,6 @@ def accepted(method: Callable[..., Tensor], options: dict[str, Any]) -> dict[str
         if name not in inspect.signature(method).parameters:
             raise InputError(f"--{name} has no effect on this transport: leave it out")
     return given
-
-
-def drawn_from(method: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Any]:
-    """Return the option `generator` where the transport's `method` may draw something."""
-    return {"generator": generator} if "generator" in inspect.signature(method).parameters else {}
 
 
 def read_rows(

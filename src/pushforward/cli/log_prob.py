@@ -10,7 +10,6 @@ from pushforward.cli.data import (
     Output,
     Run,
     accepted,
-    drawn_from,
     in_batches,
     open_run,
     read_rows,
@@ -54,13 +53,13 @@ def log_prob(
     """  # fmt: skip
     transport = open_run(run, device)
     options = accepted(transport.log_prob, {"probes": probes})
-    options |= drawn_from(transport.log_prob, seeded(seed, "log-prob", device=transport.device))
+    generator = seeded(seed, "log-prob", device=transport.device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     if output is not None:
         rehearse(output, points, points.names, ("log_prob",))
     try:
         with torch.no_grad():
-            found = in_batches(lambda y, value: transport.log_prob(y, value, **options), points)
+            found = in_batches(lambda y, value: transport.log_prob(y, value, generator=generator, **options), points)
     except NotImplementedError as error:
         raise InputError(f"no density: {error}") from error
     if output is not None:

@@ -9,7 +9,6 @@ from pushforward.cli.data import (
     Output,
     Run,
     accepted,
-    drawn_from,
     in_batches,
     open_run,
     read_rows,
@@ -53,9 +52,9 @@ def pull(
     """  # fmt: skip
     transport = open_run(run, device)
     options = accepted(transport.pull, {"steps": steps, "tolerance": tolerance, "method": method})
-    options |= drawn_from(transport.pull, seeded(seed, "pull", device=transport.device))
+    generator = seeded(seed, "pull", device=transport.device)
     points = read_rows(transport, input, condition, rows=rows, seed=seed)
     rehearse(output, points, points.names)
-    moved = in_batches(lambda y, value: transport.pull(y, value, **options), points)
+    moved = in_batches(lambda y, value: transport.pull(y, value, generator=generator, **options), points)
     write_rows(output, moved, points, points.names)
     print(f"{len(moved)} rows pulled to {output}")

@@ -169,7 +169,7 @@ class GaussianMap(nn.Module, Recorded, Transport):
             moved = moved + noise @ self.noise_factor.mT.to(rows)
         return moved.reshape(-1, *self.event_shape)
 
-    def pull(self, y: Tensor, condition: object = None) -> Tensor:
+    def pull(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry target points back to the source. Raises `InputError` where the map is singular or stochastic."""
         rows = self._enter(y, condition)
         if self.stochastic or int(torch.linalg.matrix_rank(self.matrix)) < len(self.matrix):
@@ -178,7 +178,7 @@ class GaussianMap(nn.Module, Recorded, Transport):
         moved = self.source_mean.to(rows) + (rows - self.target_mean.to(rows)) @ inverse.mT.to(rows)
         return moved.reshape(-1, *self.event_shape)
 
-    def log_prob(self, y: Tensor, condition: object = None) -> Tensor:
+    def log_prob(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Log-density in nats of the pushed source Gaussian at `y: (n, *event)`: `(n,)`."""
         return self.pushed.log_prob(self._enter(y, condition))
 

@@ -80,9 +80,9 @@ class MultimarginalTransport(nn.Module, Recorded, Transport):
         """Carry points of the first marginal to the last: `(n, *event)`."""
         return self.between().push(x, condition, generator=generator)
 
-    def pull(self, y: Tensor, condition: object = None) -> Tensor:
+    def pull(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry points of the last marginal back to the first."""
-        return self.between().pull(y, condition)
+        return self.between().pull(y, condition, generator=generator)
 
     def save(self, directory: str | Path) -> Path:
         """Write `transport.json` and `weights.safetensors` to `directory`."""

@@ -127,7 +127,7 @@ class PlanTransport(nn.Module, Recorded, Transport):
         x = self._enter("x", x, condition)
         return self._carry(x, self.source, self.target, lambda z: self.cost.pairwise(z, self.target.points))
 
-    def pull(self, y: Tensor, condition: object = None) -> Tensor:
+    def pull(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry target points `y: (n, *event)` to the source by the reversed plan.
 
         Raises `InputError` as `push` does, and where the source is continuous.

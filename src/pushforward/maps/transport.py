@@ -52,11 +52,11 @@ class Transport(ABC):
     def push(self, x: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry source points `x: (n, *event)` to the target: `(n, *event)`."""
 
-    def pull(self, y: Tensor, condition: object = None) -> Tensor:
+    def pull(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry target points back to the source. Raises `InputError` where the transport is not invertible."""
         raise InputError(f"{type(self).__name__} is not invertible: it has push, but no pull")
 
-    def log_prob(self, y: Tensor, condition: object = None) -> Tensor:
+    def log_prob(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Log-density in nats of the pushed source at `y`: `(n,)`. Raises `InputError` where there is no density."""
         raise InputError(f"{type(self).__name__} has no density")
 

@@ -12,7 +12,7 @@ from pushforward.citations import Reference
 from pushforward.conditions import drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
-from pushforward.networks import Field, MixtureLaw
+from pushforward.networks import Field, MixtureHead, MixtureLaw
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.time import LogitNormal, TimeLaw
 from pushforward.paths import Affine, Schedule, bridge_step
@@ -36,16 +36,7 @@ class TransitionLikelihood(Objective):
     Needs an affine path from N(0, I) noise. `terms` has the mean deviation `s`.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "chen2025gaussian",
-            "Gaussian Mixture Flow Matching Models",
-            "Chen, Hansheng and Zhang, Kai and Tan, Hao and Xu, Zexiang and Luan, Fujun and Guibas, Leonidas and "
-            "Wetzstein, Gordon and Bi, Sai",
-            2025,
-            arxiv="2504.05304",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = MixtureHead.references
     ratio: float = 0.9
     time: TimeLaw = field(default_factory=LogitNormal)
     condition_dropout: float = 0.0

@@ -13,23 +13,15 @@ from pushforward.conditions import Condition
 from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
 from pushforward.measures import MixtureBatch
+from pushforward.networks import MixtureHead
 from pushforward.paths import bridge_step
 from pushforward.solvers.grid import Grid, GridRule, Uniform
-from pushforward.solvers.integrate import Solution
-from pushforward.solvers.solver import GridSolver, follow
+from pushforward.solvers.integrate import Stepper
+from pushforward.solvers.solver import GridSolver
 from pushforward.solvers.velocity import Velocity
 from pushforward.solvers.velocity_law import coefficients, law_of
 
 __all__ = ["MixtureODE", "MixtureSDE", "guided"]
-
-_GMFLOW = Reference(
-    "chen2025gaussian",
-    "Gaussian Mixture Flow Matching Models",
-    "Chen, Hansheng and Zhang, Kai and Tan, Hao and Xu, Zexiang and Luan, Fujun and Guibas, Leonidas and "
-    "Wetzstein, Gordon and Bi, Sai",
-    2025,
-    arxiv="2504.05304",
-)
 
 
 class _Mixed(Protocol):
@@ -45,7 +37,7 @@ class MixtureSDE(GridSolver):
     and a network that predicts a mixture; runs forwards. `guidance` as for `MixtureODE`.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (_GMFLOW,)
+    references: ClassVar[tuple[Reference, ...]] = MixtureHead.references
     steps: int | None = 4
     grid: GridRule = field(default_factory=Uniform)
     guidance: float = 0.0
@@ -56,17 +48,9 @@ class MixtureSDE(GridSolver):
         super().__post_init__()
         _check_guidance(self.guidance)
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
-        _check_forwards(start, end)
-        return follow(_Bridges(velocity, self.guidance, generator), x, self.layout(start, end), nodes)
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps."""
+        return _Bridges(velocity, self.guidance, generator)
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ class MixtureODE(GridSolver):
     `1 - guidance^2` of its variance; two evaluations for each step. Needs what `MixtureSDE` needs.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (_GMFLOW,)
+    references: ClassVar[tuple[Reference, ...]] = MixtureHead.references
     steps: int | None = 4
     substeps: int = 8
     grid: GridRule = field(default_factory=Uniform)
@@ -96,17 +80,9 @@ class MixtureODE(GridSolver):
         if self.substeps < 1:
             raise InputError(f"substeps must be at least 1, got {self.substeps}")
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
-        _check_forwards(start, end)
-        return follow(_SubSteps(velocity, self.guidance, self.substeps), x, self.layout(start, end), nodes)
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps."""
+        return _SubSteps(velocity, self.guidance, self.substeps)
 
 
 class _Targets:
@@ -120,7 +96,8 @@ class _Targets:
         self.guidance, self.evaluations = guidance, 0
 
     def init(self, x: Tensor, grid: Grid) -> Any:
-        return None
+        if grid.nodes[-1] < grid.nodes[0]:
+            raise InputError("mixtures of target points run forwards in time: pull with a method, for example euler")
 
     def targets(self, x: Tensor, s: float, now: Coefficients) -> MixtureBatch:
         """Return the mixtures of x1 given the state at time s, `x1 = (sigma v - sigma' x) / Delta`."""
@@ -197,8 +174,3 @@ def guided(mixture: MixtureBatch, unconditional: Tensor, guidance: float) -> Mix
 def _check_guidance(guidance: float) -> None:
     if not 0 <= guidance < 1:
         raise InputError(f"guidance of a mixture lies in [0, 1), got {guidance}")
-
-
-def _check_forwards(start: float, end: float) -> None:
-    if end < start:
-        raise InputError("mixtures of target points run forwards in time: pull with a method, for example euler")

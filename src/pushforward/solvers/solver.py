@@ -24,7 +24,7 @@ from pushforward.solvers.runge_kutta import RungeKutta
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
 from pushforward.solvers.velocity import Velocity
 
-__all__ = ["SDE", "DormandPrince", "FixedStep", "GridSolver", "Solver", "choose_solver", "follow"]
+__all__ = ["SDE", "DormandPrince", "FixedStep", "GridSolver", "Solver", "choose_solver"]
 
 FixedMethod: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2"]
 StochasticMethod: TypeAlias = Literal["euler-maruyama", "stochastic-heun"]
@@ -88,6 +88,21 @@ class GridSolver(Solver):
         """Refuse impossible numbers of steps."""
         _check_steps(self.steps, self.grid)
 
+    @abstractmethod
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps; `generator` is for those that draw."""
+
+    def _solve(
+        self,
+        velocity: Velocity,
+        x: Tensor,
+        start: float,
+        end: float,
+        nodes: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Solution:
+        return _follow(self.stepper(velocity, generator), x, self.layout(start, end), nodes)
+
 
 @dataclass(frozen=True)
 class FixedStep(GridSolver):
@@ -106,17 +121,9 @@ class FixedStep(GridSolver):
         _check_method(self.method, get_args(FixedMethod))
         super().__post_init__()
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
-        stepper = AdamsBashforth2(velocity) if self.method == "ab2" else RungeKutta(velocity, self.method)
-        return follow(stepper, x, self.layout(start, end), nodes)
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps."""
+        return AdamsBashforth2(velocity) if self.method == "ab2" else RungeKutta(velocity, self.method)
 
 
 @dataclass(frozen=True)
@@ -210,18 +217,10 @@ class SDE(GridSolver):
         _check_method(self.method, get_args(StochasticMethod))
         super().__post_init__()
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps."""
         scheme = EulerMaruyama if self.method == "euler-maruyama" else StochasticHeun
-        stepper = scheme(velocity, self.diffusion, generator=generator)
-        return follow(stepper, x, self.layout(start, end), nodes)
+        return scheme(velocity, self.diffusion, generator=generator)
 
 
 def choose_solver(
@@ -296,7 +295,7 @@ def _times(grid: Tensor | Sequence[float]) -> tuple[float, ...]:
     return tuple(check_nodes("grid", grid).tolist())
 
 
-def follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> Solution:
+def _follow(stepper: Stepper, x: Tensor, grid: Grid, nodes: Tensor | None) -> Solution:
     """Integrate along the grid; if a path is wanted, along the grid refined by its nodes, keeping only the states
     there.
     """

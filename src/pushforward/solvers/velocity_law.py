@@ -14,8 +14,8 @@ from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.paths import Affine
 from pushforward.solvers.grid import Grid, GridRule, Uniform
-from pushforward.solvers.integrate import Solution
-from pushforward.solvers.solver import GridSolver, follow
+from pushforward.solvers.integrate import Stepper
+from pushforward.solvers.solver import GridSolver
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["NestedSampler", "advanced", "coefficients", "law_of"]
@@ -48,16 +48,9 @@ class NestedSampler(GridSolver):
 
     stochastic: ClassVar[bool] = True
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
-        return follow(_Draws(velocity, generator), x, self.layout(start, end), nodes)
+    def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
+        """Return what takes the steps."""
+        return _Draws(velocity, generator)
 
 
 class _Draws:

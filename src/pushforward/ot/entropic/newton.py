@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pushforward.ot.entropic.conjugate_gradients import Preconditioner, conjugate_gradients
 from pushforward.ot.entropic.loop import State
-from pushforward.ot.entropic.sparse import Candidates, Matrix, SparseTransform
+from pushforward.ot.entropic.pairs import Candidates, Matrix
+from pushforward.ot.entropic.sparse import SparseTransform
 from pushforward.ot.problem import Problem
 
 __all__ = ["newton"]

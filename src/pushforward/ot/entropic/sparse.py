@@ -10,7 +10,7 @@ from pushforward.ot.entropic.pairs import Candidates, Collection, Matrix, Piece
 from pushforward.ot.entropic.transform import SoftTransform
 from pushforward.ot.problem import Problem
 
-__all__ = ["Candidates", "Matrix", "SparseTransform", "screen"]
+__all__ = ["SparseTransform", "screen"]
 
 RESERVED = 1 << 24
 """Pairs that room is reserved for, in address space only, until it is known how many there are."""
