@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,18 +16,20 @@ from pushforward.ot.problem import Problem
 __all__ = ["BatchPlan"]
 
 
+@dataclass(frozen=True, eq=False)
 class BatchPlan(Plan):
-    """Plans that were solved one by one; every result has the leading axis of the problem.
+    """Plans of problems that were solved each on its own; every result has the leading axis of the problem."""
 
-    `plans[k]` is the plan of problem k, with all it offers.
-    """
+    @property
+    @abstractmethod
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of every problem, with all it offers."""
 
-    plans: tuple[Plan, ...]
-
-    def __init__(self, problem: Problem, plans: Sequence[Plan]) -> None:
-        object.__setattr__(self, "plans", tuple(plans))
+    @staticmethod
+    def of(problem: Problem, plans: Sequence[Plan]) -> BatchPlan:
+        """Hold the plans of the parts of a problem."""
         worst = max(plan.iterations for plan in plans)
-        super().__init__(problem, plans[0].method, worst, all(plan.converged for plan in plans))
+        return _Several(problem, plans[0].method, worst, all(plan.converged for plan in plans), tuple(plans))
 
     def _stack(self, of: Callable[[Plan], Tensor]) -> Tensor:
         return torch.stack([of(plan) for plan in self.plans])
@@ -82,3 +86,12 @@ class BatchPlan(Plan):
     def sample_sources(self, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw one source index for every target point of every problem, `(B, m)`."""
         return self._stack(lambda plan: plan.sample_sources(generator=generator))
+
+
+@dataclass(frozen=True, eq=False)
+class _Several(BatchPlan):
+    parts: tuple[Plan, ...]
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        return self.parts

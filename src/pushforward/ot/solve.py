@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -137,18 +136,18 @@ def _solve(problem: Problem, asked: _Asked) -> Plan:
         raise InputError("marginals=KL(...) needs epsilon, in units of the cost")
     if problem.batch:
         with torch.enable_grad():  # the parts keep the history of the whole
-            return BatchPlan(problem, _each(problem, asked))
+            return _each(problem, asked)
     return _solve_one(asked, problem)
 
 
-def _each(problem: Problem, asked: _Asked) -> Sequence[Plan]:
+def _each(problem: Problem, asked: _Asked) -> BatchPlan:
     """Solve the problems of the leading axis; exact solvers run without the interpreter lock."""
     small = asked.regularization is None and problem.mass is None and max(problem.shape) <= SMALL
     if small and asked.method != "exact" and problem.is_assignment:
         return exact_assignments(problem)
     parts = [problem.single(k) for k in range(problem.batch[0])]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(partial(_solve_one, asked), parts))
+        return BatchPlan.of(problem, list(pool.map(partial(_solve_one, asked), parts)))
 
 
 def _solve_one(asked: _Asked, problem: Problem) -> Plan:

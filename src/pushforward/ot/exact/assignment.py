@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.ot.batch_plan import BatchPlan
 from pushforward.ot.exact.certificate import held
 from pushforward.ot.exact.plan import SparsePlan
 from pushforward.ot.exact.transport import optimum
+from pushforward.ot.plan import Plan
 from pushforward.ot.problem import Problem
 
-__all__ = ["exact_assignment", "exact_assignments"]
+__all__ = ["AssignmentBatch", "exact_assignment", "exact_assignments"]
 
 SHORT, SHORT_IN_MANY, MANY = 128, 320, 8
 """Points whose rows of costs are short, and short in more than so `MANY` dimensions."""
@@ -29,11 +32,50 @@ def exact_assignment(problem: Problem) -> SparsePlan:
     return _plan(problem, found.j[found.i.argsort()], found.price, found.paths)
 
 
-def exact_assignments(problem: Problem) -> list[SparsePlan]:
+def exact_assignments(problem: Problem) -> AssignmentBatch:
     """Return the optimal permutations of many small problems: all matrices are made at once, and shared by threads."""
     permutations, duals = _assigned(problem.detached().dense())
-    singles = (problem.single(k) for k in range(problem.batch[0]))
-    return [_plan(*each, problem.shape[0]) for each in zip(singles, permutations, duals, strict=True)]
+    return AssignmentBatch(problem, "assignment", problem.shape[0], True, permutations, duals)
+
+
+@dataclass(frozen=True, eq=False)
+class AssignmentBatch(BatchPlan):
+    """Permutations of many problems of one size: target indices `permutations` and column potentials `duals`, both
+    `(B, n)`. What is often asked for, the values and who goes where, is found for all at once.
+    """
+
+    permutations: Tensor
+    duals: Tensor
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of every problem, with all it offers."""
+        return self._built
+
+    @cached_property
+    def _built(self) -> tuple[Plan, ...]:
+        singles = (self.problem.single(k) for k in range(self.problem.batch[0]))
+        found = zip(singles, self.permutations, self.duals, strict=True)
+        return tuple(_plan(*each, self.iterations) for each in found)
+
+    @property
+    def value(self) -> Tensor:
+        """Transport costs, `(B,)`."""
+        problem = self.problem
+        if problem.a.requires_grad or problem.b.requires_grad:  # whose gradients are the potentials
+            return super().value
+        if isinstance(problem.cost, Tensor):
+            costs = problem.cost.gather(-1, self.permutations.unsqueeze(-1)).squeeze(-1)
+        else:
+            x, y = problem.points()
+            first = torch.arange(len(y), device=y.device).unsqueeze(-1) * y.shape[-2]
+            costs = problem.cost.aligned(x, y.flatten(0, 1)[self.permutations + first])
+        return (problem.a * costs).sum(-1)
+
+    def sample_sources(self, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the source index of every target point of every problem, `(B, m)`; nothing is random."""
+        rows = torch.arange(self.permutations.shape[-1], device=self.permutations.device).expand_as(self.permutations)
+        return torch.empty_like(self.permutations).scatter_(-1, self.permutations, rows)
 
 
 def _is_short(problem: Problem) -> bool:
@@ -49,7 +91,7 @@ def _assigned(cost: Tensor) -> tuple[Tensor, Tensor]:
     """Return the optimal columns and the column potentials, both `(k, n)`, for matrices `(k, n, n)`."""
     from pushforward.ot.exact.jonker_volgenant import assign_each  # the compiler is slow to import
 
-    costs = cost.detach().double().contiguous().cpu().numpy()
+    costs = cost.detach().contiguous().cpu().numpy()
     price, columns = np.empty(costs.shape[:2]), np.empty(costs.shape[:2], np.int64)
     threads = min(torch.get_num_threads(), len(costs))
     if threads == 1:

@@ -47,15 +47,17 @@ class _Work(NamedTuple):
 
 
 @compiled
-def assign_each(costs: Values, prices: Values, columns: Index) -> None:
-    """Write the optimal column of every row, and prices that prove it, of problems `costs: (k, n, n)`."""
+def assign_each(costs: NDArray[np.floating], prices: Values, columns: Index) -> None:
+    """Write the optimal column of every row, and prices that prove it, of problems `costs: (k, n, n)` of any floats."""
     n = costs.shape[1]
+    cost = np.empty((n, n))
     work = _Work(
         np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n), np.empty(n, np.int64), np.empty(n),
         np.empty(n, np.int64), np.empty(n),
     )  # fmt: skip
     for k in range(len(costs)):
-        _assign(costs[k], prices[k], columns[k], work)
+        cost[:] = costs[k]
+        _assign(cost, prices[k], columns[k], work)
 
 
 @compiled
