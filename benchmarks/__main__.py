@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import comparison, coupling, quality, sampling, training_step, transport
+from benchmarks import comparison, coupling, quality, sampling, solvers, training_step, transport
 from benchmarks.memory import keep_freed_memory
 from benchmarks.page import PAGE, page
 from benchmarks.results import RESULTS, save
@@ -17,7 +17,7 @@ from pushforward.atomic import atomic_path
 
 __all__ = ["BENCHMARKS", "main"]
 
-_MODULES = (training_step, coupling, sampling, quality, comparison)
+_MODULES = (training_step, coupling, sampling, solvers, quality, comparison)
 BENCHMARKS = [*(module.BENCHMARK for module in _MODULES), *transport.BENCHMARKS]
 
 

@@ -88,7 +88,7 @@ def run(settings: Settings, save: Callable[[Rows], None]) -> None:
     for seed in settings.seeds:
         for title, problem in problems(settings.smoke).items():
             for name, (coupling, pool) in contenders(problem.target.event_shape[0], settings.smoke).items():
-                trainer = Trainer(steps=steps, batch_size=batch, pool=pool, device="cpu")
+                trainer = Trainer(steps=steps, batch_size=batch, pool=pool, passes=1, device="cpu")
                 transport = fit(
                     problem.source, problem.target, network=MLP(), coupling=coupling, trainer=trainer, seed=seed,
                     show_progress=False,

@@ -50,11 +50,18 @@ against the calls that the solver itself made, with their batch sizes. Where eac
 batch as they arrive; evaluations a row is what they took part in. The error is the distance to the field's exact
 flow, computed in double precision.
 """,
+    "solvers": """\
+Every method of fixed steps with 16 evaluations of the network, over these evaluations alone: what a solver adds to
+them. torchdiffeq's methods of the same name; diffusers' schedulers in the loop of its pipelines, setting their times
+for every call. The network is untrained and its values are taken for whatever each expects: this says what steps cost,
+and nothing about their error, for which see the recipe `solvers`.
+""",
     "quality": """\
 8 gaussians to moons by TorchCFM's definitions, 3 x 256 network, batch 256. W2 is the exact distance between 2,000
 pushed source points and 2,000 target points at evenly spaced angles, as TorchCFM draws them, mean over four fixed
 draws; given are mean and standard deviation over training seeds. Ours is `fit` by its defaults but for the coupling,
-trained on independent points; over several batches, the coupling sees that many at once (`Trainer(pool=...)`).
+trained on independent points: OT pairs are those of 4 batches together, each used 4 times (`MinibatchOT.pool_rows`,
+`Trainer(pool=..., passes=...)`), beside those of each batch on its own and of 8 batches, used once.
 TorchCFM's is its examples' loop: its SELU network, its own draws of the moons, Adam at 1e-3, the last iterate. The
 last column is the CPU time of training over the cheapest.
 """,

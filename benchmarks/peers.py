@@ -19,11 +19,13 @@ __all__ = [
     "VelocityFn",
     "condot",
     "couple_exactly",
+    "diffusers_loops",
     "euler_solvers",
     "installed",
     "matcher",
     "torchcfm_mlp",
     "torchdiffeq_dopri5",
+    "torchdiffeq_fixed",
 ]
 
 PathSampler: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -92,3 +94,36 @@ def torchdiffeq_dopri5(velocity: VelocityFn, tolerance: float) -> Callable[[Tens
     return lambda x: odeint(
         lambda t, y: velocity(y, t.expand(len(y))), x, ends, rtol=tolerance, atol=tolerance, method="dopri5"
     )[-1]
+
+
+def torchdiffeq_fixed(velocity: VelocityFn, method: str, steps: int) -> Callable[[Tensor], Tensor]:
+    """torchdiffeq's solver of fixed steps: `euler`, `midpoint`, `heun2` or `rk4`."""
+    odeint, grid = _get("torchdiffeq", "odeint"), torch.linspace(0, 1, steps + 1)
+    return lambda x: odeint(lambda t, y: velocity(y, t.expand(len(y))), x, grid, method=method)[-1]
+
+
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "euler": ("FlowMatchEulerDiscreteScheduler", {}),
+    "ddim": ("DDIMScheduler", {}),
+    "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+}
+
+
+def diffusers_loops(velocity: VelocityFn, steps: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The loop of a diffusers pipeline, by method: each scheduler with `steps` evaluations of `velocity`, whose values
+    it takes for what it expects of a network.
+    """
+
+    def loop(kind: str, options: dict[str, Any]) -> Callable[[Tensor], Tensor]:
+        scheduler = _get("diffusers", kind)(**options)
+
+        def sample(x: Tensor) -> Tensor:
+            scheduler.set_timesteps(steps)  # as every pipeline does for every call; it also resets the memory
+            for time in scheduler.timesteps:
+                out = velocity(x, (1 - time / 1000).expand(len(x)))
+                x = scheduler.step(out, time, x).prev_sample
+            return x
+
+        return sample
+
+    return {name: loop(*described) for name, described in SCHEDULERS.items()}

@@ -45,11 +45,11 @@ Train: TypeAlias = Callable[[int, Budget], FlowTransport]
 """`(seed, budget) -> transport`"""
 
 
-def ours(coupling: Coupling, pool: int = 1) -> Train:
+def ours(coupling: Coupling, pool: int | None = None, passes: int | None = None) -> Train:
     """`fit` with its defaults, but for the coupling."""
 
     def train(seed: int, budget: Budget) -> FlowTransport:
-        trainer = Trainer(steps=budget.steps, batch_size=budget.batch, pool=pool, device="cpu")
+        trainer = Trainer(steps=budget.steps, batch_size=budget.batch, pool=pool, passes=passes, device="cpu")
         return fit(
             *measures(2),
             network=MLP(width=256, depth=3),
@@ -107,8 +107,8 @@ def contenders() -> dict[str, Train]:
     found = {
         "pushforward, independent": ours(Independent()),
         "pushforward, OT": ours(MinibatchOT()),
-        "pushforward, OT over 4 batches": ours(MinibatchOT(), pool=4),
-        "pushforward, OT over 8 batches": ours(MinibatchOT(), pool=8),
+        "pushforward, OT of each batch": ours(MinibatchOT(pool_rows=0)),
+        "pushforward, OT of 8 batches, pairs used once": ours(MinibatchOT(), pool=8, passes=1),
     }
     if peers.installed("torchcfm"):
         found |= {"torchcfm, I-CFM": torchcfm(exact=False), "torchcfm, OT-CFM": torchcfm(exact=True)}

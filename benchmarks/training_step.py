@@ -36,6 +36,7 @@ FIT = 10
 COUPLINGS: dict[str, Coupling] = {
     "independent": Independent(),
     "OT": MinibatchOT(),
+    "OT of each batch": MinibatchOT(pool_rows=0),
     "Gibbs weights": GibbsWeights(),
     "nearest noise": NearestNoise(),
     "semi-discrete": SemiDiscrete(iterations=FIT, tolerance=1.0),

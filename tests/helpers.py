@@ -50,3 +50,21 @@ def stationarity(
         gradients.append(torch.autograd.grad(loss, theta)[0])
     g = torch.stack(gradients)
     return g.mean(0) / (g.std(0) / batches**0.5)
+
+
+class PerturbedMap(nn.Module):
+    """A known flow map with three small deviations: `(1 + th0) u + th1 + th2 (e - s) sin x`, at theta = 0 the map
+    itself.
+    """
+
+    def __init__(self, truth: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.truth = truth
+        self.theta = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, x: Tensor, t: Tensor, condition: object = None) -> Tensor:
+        return self.mean_velocity(x, t, t)
+
+    def mean_velocity(self, x: Tensor, s: Tensor, e: Tensor, condition: object = None) -> Tensor:
+        th = self.theta
+        return (1 + th[0]) * self.truth(x, s, e) + th[1] + th[2] * bcast(e - s, x) * x.sin()

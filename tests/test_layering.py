@@ -11,7 +11,7 @@ import pushforward
 PACKAGE = Path(pushforward.__file__).parent
 LEVELS = [
     {"geometry", "measures"}, {"ot"}, {"metrics"}, {"networks"}, {"couplings", "paths"}, {"solvers"}, {"objectives"},
-    {"maps", "gradient_flows", "samplers"}, {"training"}, {"steering", "alignment"},
+    {"maps", "gradient_flows", "samplers"}, {"training"}, {"distillation"}, {"steering", "alignment"},
     {"applications"}, {"recipes"}, {"report"}, {"cli"},
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -12,6 +12,7 @@ from pushforward.citations import cite
 from pushforward.errors import ConvergenceWarning, InputError, MissingExtra
 
 if TYPE_CHECKING:
+    from pushforward.distillation import distil
     from pushforward.maps import FlowTransport, Transport, evaluate, load
     from pushforward.measures import Empirical, Gaussian, GaussianMixture, Measure, as_measure
     from pushforward.training import Trainer, fit
@@ -20,16 +21,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConvergenceWarning", "Empirical", "FlowTransport", "Gaussian", "GaussianMixture", "InputError", "Measure",
-    "MissingExtra", "Trainer", "Transport", "as_measure", "cite", "evaluate", "fit", "load",
+    "MissingExtra", "Trainer", "Transport", "as_measure", "cite", "distil", "evaluate", "fit", "load",
 ]  # fmt: skip
 
 ROOMS = (
-    "couplings", "geometry", "maps", "measures", "metrics", "networks", "objectives", "ot", "paths", "recipes",
-    "report", "solvers", "training",
+    "couplings", "distillation", "geometry", "maps", "measures", "metrics", "networks", "objectives", "ot", "paths",
+    "recipes", "report", "solvers", "training",
 )  # fmt: skip
 """The rooms of the library, importable as attributes: `pushforward.ot.solve`."""
 
 _NAMES = {
+    "distillation": ("distil",),
     "maps": ("FlowTransport", "Transport", "evaluate", "load"),
     "measures": ("Empirical", "Gaussian", "GaussianMixture", "Measure", "as_measure"),
     "training": ("Trainer", "fit"),

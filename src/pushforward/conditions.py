@@ -168,8 +168,8 @@ def _decode_column(codes: Tensor, column: Column) -> np.ndarray:
     return np.array(column.categories)[values]
 
 
-def take(condition: Condition | None, index: Tensor) -> Condition | None:
-    """Re-index every entry by the rows in `index`: `(k,)` integers, or a `(B,)` mask."""
+def take(condition: Condition | None, index: Tensor | slice) -> Condition | None:
+    """Re-index every entry by the rows in `index`: `(k,)` integers, a `(B,)` mask, or a slice."""
     return None if condition is None else {name: column[index] for name, column in condition.items()}
 
 

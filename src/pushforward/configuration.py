@@ -13,7 +13,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -74,6 +74,10 @@ def _arguments(value: Any) -> dict[str, Any]:
     )
 
 
+def _types(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls if dataclasses.is_dataclass(cls) else cls.__init__)
+
+
 def class_path(cls: type) -> str:
     """Return the shortest public path of a class: `pushforward.networks.MLP` rather than
     `pushforward.networks.mlp.MLP`.
@@ -94,11 +98,18 @@ def build(description: Any) -> Any:
     if "class_path" not in description:
         return {key: build(item) for key, item in description.items()}
     cls = find_class(description["class_path"])
-    arguments = {name: build(item) for name, item in description.get("init_args", {}).items()}
-    known = inspect.signature(cls).parameters
-    for name in arguments:
-        if name not in known:
-            raise InputError(f"{description['class_path']} has no option {name!r}{nearest(name, known)}")
+    return _called(cls, description["class_path"], description.get("init_args", {}))
+
+
+def _called(cls: type, name: str, options: dict[str, Any]) -> Any:
+    """Return `cls` with these plain options; a piece that can be of one class only need not name it."""
+    arguments, known = {key: build(item) for key, item in options.items()}, inspect.signature(cls).parameters
+    for key, value in arguments.items():
+        if key not in known:
+            raise InputError(f"{name} has no option {key!r}{nearest(key, known)}")
+        only = _types(cls).get(key) if isinstance(value, dict) else None
+        if isinstance(only, type) and dataclasses.is_dataclass(only):
+            arguments[key] = _called(only, only.__name__, value)
     return cls(**arguments)
 
 

@@ -7,9 +7,9 @@ t = 0 to the target at t = 1; batches come first, `x: (B, *event)`, `t: (B,)`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,24 @@ from pushforward.ends import End
 from pushforward.errors import InputError
 from pushforward.observations import Observation
 from pushforward.predictions import Prediction
+from pushforward.spaces import Space
 
 __all__ = [
-    "Coefficients", "Coupling", "Loss", "Pairs", "Path", "PathPoint", "Prediction", "ScheduleFn", "Sides",
-    "Times", "TrainedField", "VelocityField", "VelocityLaw",
+    "Coefficients",
+    "Coupling",
+    "Loss",
+    "Pairs",
+    "Path",
+    "PathPoint",
+    "Prediction",
+    "ScheduleFn",
+    "Sides",
+    "Times",
+    "TrainedField",
+    "TransitionLaw",
+    "TwoTimeField",
+    "VelocityField",
+    "VelocityLaw",
 ]  # fmt: skip
 
 
@@ -74,15 +88,23 @@ class Pairs:
         """Move every tensor to `device`."""
         return self._map(lambda value: value.to(device, non_blocking=non_blocking))
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Pairs:
-        def optional(value: Tensor | None) -> Tensor | None:
-            return None if value is None else change(value)
+    @staticmethod
+    def joined(parts: Sequence[Pairs]) -> Pairs:
+        """Return all pairs of `parts` one after another; parts have the same fields."""
+        return parts[0]._map(lambda *values: torch.cat(values), *parts[1:])
 
-        condition = self.condition and {name: change(column) for name, column in self.condition.items()}
-        return Pairs(
-            change(self.x0), change(self.x1), condition, optional(self.weight), optional(self.mask),
-            self.gaussian_source, optional(self.s), optional(self.e),
-        )  # fmt: skip
+    def _map(self, change: Callable[..., Tensor], *others: Pairs) -> Pairs:
+        """Return the pairs of `change` of every field, given that field of the `others` too."""
+
+        def changed(name: str) -> Tensor | None:
+            values = [getattr(pairs, name) for pairs in (self, *others)]
+            return None if values[0] is None else change(*values)
+
+        columns = [pairs.condition or {} for pairs in (self, *others)]
+        condition = self.condition and {name: change(*(column[name] for column in columns)) for name in self.condition}
+        x0, x1 = change(*(pairs.x0 for pairs in (self, *others))), change(*(pairs.x1 for pairs in (self, *others)))
+        rest = {name: changed(name) for name in ("weight", "mask", "s", "e")}
+        return Pairs(x0, x1, condition, gaussian_source=self.gaussian_source, **rest)
 
 
 @dataclass(frozen=True)
@@ -148,6 +170,40 @@ class VelocityLaw(Protocol):
         ...
 
 
+@runtime_checkable
+class TransitionLaw(Protocol):
+    """The law of the next state of a process of `steps` steps from the source to the target, given those before it."""
+
+    steps: int
+
+    def advance(
+        self,
+        x: Tensor,
+        k: int,
+        condition: Condition | None = None,
+        memory: Any = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Draw the state after `x: (B, *event)`, which is that of step k; return it with what is remembered of the
+        states so far, which is handed back at the next step and is `None` at the first.
+        """
+        ...
+
+
+@runtime_checkable
+class TwoTimeField(Protocol):
+    """The average velocity over a whole jump from time s to time e: a trained network, or a closed-form oracle. `x: (B,
+    *event)`, `s, e: (B,)`.
+    """
+
+    def mean_velocity(self, x: Tensor, s: Tensor, e: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return `u(x; s, e) = (X_{s,e}(x) - x) / (e - s)`, where `X_{s,e}` moves the state at time s to time e, and
+        the velocity itself where `e = s`: `(B, *event)`.
+        """
+        ...
+
+
 class TrainedField(VelocityField, Protocol):
     """A trained field, and the path that it was trained on."""
 
@@ -161,8 +217,10 @@ class Sides(Protocol):
     """Both distributions in the units of the network, for pieces that look at them before training starts."""
 
     @property
-    def trained(self) -> TrainedField | None:
-        """The field that training goes on from, if there is one."""
+    def teacher(self) -> TrainedField | None:
+        """The trained field that is learned from, in the same units: the one given as such, else the one that training
+        goes on from.
+        """
         ...
 
     def source(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -180,6 +238,11 @@ class Sides(Protocol):
         """
         ...
 
+    @property
+    def source_data(self) -> Tensor | None:
+        """The points of the source; `None` where it is not a finite set."""
+        ...
+
 
 class Coupling(ABC):
     """Decides which source point travels to which target point in a batch, with which weight.
@@ -190,6 +253,11 @@ class Coupling(ABC):
 
     rowwise: ClassVar[bool] = False
     """Whether each row is paired without regard to the others: then any number of rows may be drawn at once."""
+
+    pool_rows: int = 0
+    """Rows that are best paired together, where a batch holds fewer: the coupling is then dear, and pairs are used
+    several times. 0 for a coupling of the batch alone.
+    """
 
     def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
         """Return this coupling after a look at the data, from which it may set itself up; by default it needs none."""
@@ -234,6 +302,18 @@ class Path(ABC):
         return (0.0, 1.0)
 
     @property
+    def boundaries(self) -> tuple[float, ...]:
+        """Times inside [0, 1] that a step must not cross, since the velocity jumps there: none, unless the path is made
+        of windows.
+        """
+        return ()
+
+    @property
+    def space(self) -> Space:
+        """Where its pairs are made: of the points of the data, but for flows in a latent space."""
+        return Space()
+
+    @property
     def source_end(self) -> End:
         """What the path makes of source points at t = 0: nothing, but for paths whose noise is not of unit size."""
         return End()
@@ -242,6 +322,12 @@ class Path(ABC):
     def target_end(self) -> End:
         """What the path makes of target points at t = 1."""
         return End()
+
+    def told(self, schema: Schema) -> Schema:
+        """Return what the network is told: all conditions, but for paths that bring them into the state or tell it
+        something of their own.
+        """
+        return schema
 
     def built(self, event_shape: tuple[int, ...], schema: Schema) -> Path:
         """Return this path with its parameters, made for points of this shape: by default it has none.

@@ -12,7 +12,7 @@ from pushforward.conditions import Column, Condition, Schema
 from pushforward.ends import End
 from pushforward.errors import InputError
 
-__all__ = ["Observation", "point_column", "points_of"]
+__all__ = ["Observation", "column_of", "point_column", "points_of"]
 
 
 class Observation(End, ABC):
@@ -50,10 +50,15 @@ def point_column(event_shape: tuple[int, ...]) -> Column:
     return Column(None, torch.Size(event_shape).numel())
 
 
+def column_of(condition: Condition | None, name: str) -> Tensor:
+    """Return the column `name`. Raises `InputError` where there is none."""
+    if condition is None or name not in condition:
+        raise InputError(f"the flow starts from what is known of its end: give the condition {name!r}")
+    return condition[name]
+
+
 def points_of(condition: Condition | None, name: str, x: Tensor) -> Tensor:
     """Return the column `name` as points like `x: (B, *event)`, in its precision and on its device. Raises `InputError`
     where there is no such column.
     """
-    if condition is None or name not in condition:
-        raise InputError(f"the flow starts from what is known of its end: give the condition {name!r}")
-    return condition[name].to(x).reshape(x.shape)
+    return column_of(condition, name).to(x).reshape(x.shape)

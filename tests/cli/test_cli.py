@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pushforward.cli import fit as fit_command
-from pushforward.cli import main
+from pushforward.cli import configured, main
 from pushforward.cli.arguments import arguments_of
 from pushforward.cli.main import COMMANDS, module_of
 from pushforward.cli.pieces import classes_of, public_classes, ways_to
@@ -222,7 +221,7 @@ def test_divergence_is_one_line(here, monkeypatch, capsys):
     def explode(*_, **__):
         raise Diverged("the loss is nan at step 3")
 
-    monkeypatch.setattr(fit_command, "fit_config", explode)
+    monkeypatch.setattr(configured, "call_plain", explode)
     assert main(["fit", "gaussian", "points.npy", "--out", "wild"]) == 1
     assert capsys.readouterr().err == "pushforward: diverged: the loss is nan at step 3\n" and not Path("wild").exists()
 

@@ -67,7 +67,7 @@ MISTAKES = {
     FIT + "--network MPL": "no class 'MPL'; did you mean 'MLP'?",
     FIT + "--network MLP --network.widht 3": "did you mean 'width'?",
     FIT + "--network MLP --network.width abc": "network.width must be a whole number, got 'abc'",
-    FIT + "--network.width 3": "(it is an option of DiT, MLP)",
+    FIT + "--network.width 3": "DiT, MLP)",
     FIT + "--network UNet": "UNet takes images",
     FIT + "--network torch.nn.Linear --network.in_features 2 --network.out_features 2": "cannot be 'torch.nn.Linear'",
     FIT + "--coupling MLP": "wanted Corruption | GibbsWeights | Independent |",

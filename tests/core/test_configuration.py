@@ -9,6 +9,7 @@ from torch import nn
 from pushforward.configuration import Recorded, build, class_path, describe
 from pushforward.errors import InputError
 from pushforward.networks import MLP
+from pushforward.objectives import MeanFlow, TimePairs
 from pushforward.paths import VP, Affine
 
 
@@ -23,6 +24,13 @@ class Net(nn.Module, Recorded):
     def __init__(self, width: int, mean: torch.Tensor, piece: Piece | None = None):
         super().__init__()
         self.linear = nn.Linear(width, width)
+
+
+def test_a_piece_of_one_class_need_not_name_it():
+    found = build({"class_path": "objectives.MeanFlow", "init_args": {"times": {"distinct": 0.5}}})
+    assert found == MeanFlow(times=TimePairs(distinct=0.5))
+    with pytest.raises(InputError, match="TimePairs has no option 'distinc'"):
+        build({"class_path": "objectives.MeanFlow", "init_args": {"times": {"distinc": 0.5}}})
 
 
 def test_round_trip_through_json():

@@ -5,7 +5,7 @@ import torch
 
 from pushforward.configuration import build, describe
 from pushforward.errors import InputError
-from pushforward.geometry import PNorm, SquaredEuclidean
+from pushforward.geometry import ConvexCost, PNorm, SquaredEuclidean
 
 COSTS = [SquaredEuclidean(), PNorm(), PNorm(1), PNorm(float("inf"), 2), PNorm(3, 1.5), PNorm(2, 2)]
 
@@ -57,3 +57,47 @@ def test_unlike_inputs_are_refused():
         PNorm(0.5)
     with pytest.raises(InputError, match="power"):
         PNorm(2, 0)
+
+
+CONVEX = [SquaredEuclidean(), PNorm(2, 2), PNorm(2, 4), PNorm(3, 1.5), PNorm(1.5, 3)]
+
+
+@pytest.mark.parametrize("cost", CONVEX, ids=str)
+def test_conjugate_is_the_supremum_and_its_gradient_inverts_that_of_the_cost(cost):
+    g = torch.Generator().manual_seed(2)
+    z, p = (torch.randn(50, 3, generator=g, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    torch.testing.assert_close(cost.gradient(z), torch.autograd.grad(cost.of(z).sum(), z)[0])
+    torch.testing.assert_close(cost.conjugate_gradient(p), torch.autograd.grad(cost.conjugate(p).sum(), p)[0])
+    torch.testing.assert_close(cost.conjugate_gradient(cost.gradient(z)), z)
+    gap = cost.of(z)[:, None] + cost.conjugate(p) - z @ p.T  # Fenchel and Young
+    assert (gap > 0).all()
+    torch.testing.assert_close(cost.of(z) + cost.conjugate(cost.gradient(z)), (z * cost.gradient(z)).sum(1))
+    zero = torch.zeros(1, 3, dtype=torch.float64)
+    assert not cost.gradient(zero).any() and not cost.conjugate_gradient(zero).any()
+    torch.testing.assert_close(cost.conjugate(p), ConvexCost.conjugate(cost, p))
+
+
+class _Cosh(ConvexCost):
+    """A cost of one's own."""
+
+    def of(self, z):
+        return (torch.cosh(z) - 1).sum(-1)
+
+    def gradient(self, z):
+        return torch.sinh(z)
+
+    def conjugate_gradient(self, p):
+        return torch.asinh(p)
+
+
+def test_a_cost_of_ones_own_needs_three_methods():
+    x, y = torch.randn(4, 2), torch.randn(5, 2)
+    torch.testing.assert_close(_Cosh().pairwise(x, y)[1, 2], _Cosh().of(y[2] - x[1]))
+    torch.testing.assert_close(_Cosh().aligned(x, y[:4]), _Cosh().of(y[:4] - x))
+    assert (_Cosh().of(x)[:, None] + _Cosh().conjugate(y) >= x @ y.T).all()
+
+
+@pytest.mark.parametrize("cost", [PNorm(), PNorm(1, 2), PNorm(float("inf"), 2)], ids=str)
+def test_costs_that_are_not_strictly_convex_have_no_gradient(cost):
+    with pytest.raises(InputError, match="not strictly convex"):
+        cost.gradient(torch.ones(1, 2))

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pushforward.conditions import Column
 from pushforward.configuration import build, describe
 from pushforward.errors import InputError
-from pushforward.networks import MLP, ConditionEmbedding, DiT, FourierTime, Patches, UNet
+from pushforward.networks import MLP, ConditionEmbedding, DiT, FourierTime, Patches, Rotary, SegmentExperts, UNet
 
 SCHEMA = {"label": Column(("a", "b", "c")), "dose": Column(None, 2, 1.0, 3.0)}
 CASES = [
@@ -22,6 +22,8 @@ CASES = [
     (DiT(width=16, depth=2, head_width=8), (1, 8, 8)),
     (DiT(width=16, depth=1, patch=3, head_width=16, time_features=3), (2, 7, 5)),
     (DiT(width=8, depth=1, head_width=8), (5,)),
+    (SegmentExperts((0.0, 0.4, 1.0), MLP(width=16)), (2,)),
+    (DiT(width=16, depth=2, head_width=8, positions="rotary"), (2, 7, 5)),
 ]
 
 
@@ -62,7 +64,7 @@ def test_contract(spec, event, schema, dtype):
     assert torch.equal(copy(x, t, c), out)
 
 
-@pytest.mark.parametrize(("spec", "event"), [*CASES[:4], CASES[6]])
+@pytest.mark.parametrize(("spec", "event"), [*CASES[:4], CASES[6], CASES[8]])
 def test_forward_mode_derivative(spec, event):
     torch.manual_seed(0)
     net = awake(spec.build(event, {})).double()
@@ -147,7 +149,40 @@ def test_dit_attends_as_written_out():
         for a, b, c in zip(q.split(8, 2), k.split(8, 2), v.split(8, 2), strict=True)
     ]
     middle = h + g1 * block.project(torch.cat(heads, 2))
-    torch.testing.assert_close(block(h, e), middle + g2 * block.network((1 + s2) * norm(middle) + b2))
+    torch.testing.assert_close(block(h, e[:, None]), middle + g2 * block.network((1 + s2) * norm(middle) + b2))
+
+
+def test_rotary_products_depend_on_the_distance_of_places_only():
+    """A turned query and a turned key are moved about the grid together."""
+    turn, grid = Rotary((5, 6), 12).double(), (5, 6)
+    q, k = torch.randn(2, 12).double()
+    products = torch.einsum("aid,bjd->ij", *(turn(u.expand(1, 1, 30, 12))[0] for u in (q, k)))
+    products = products.reshape(*grid, *grid)
+    torch.testing.assert_close(products[0, 0, 2, 1], products[2, 4, 4, 5])
+    torch.testing.assert_close(products[3, 2, 1, 0], products[2, 4, 0, 2])
+    assert abs(products[0, 0, 2, 1] - products[0, 0, 1, 2]) > 1e-3
+    torch.testing.assert_close(turn(q.expand(1, 1, 30, 12)).square().sum(3), q.square().sum().expand(1, 1, 30))
+    torch.testing.assert_close(turn(q.expand(1, 1, 30, 12))[0, 0, 0], q)
+
+
+def test_rotary_places_are_seen():
+    torch.manual_seed(0)
+    net = awake(DiT(width=16, depth=2, head_width=8, positions="rotary").build((1, 8, 8), {}))
+    cut, order = Patches((1, 8, 8), 2), torch.randperm(16)
+    x, t = torch.randn(2, 1, 8, 8), torch.rand(2)
+    moved = cut.join(cut.split(x)[:, order])
+    assert not torch.allclose(net(moved, t), cut.join(cut.split(net(x, t))[:, order]), atol=1e-3)
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_dit_attends_by_one_fused_kernel_a_block(positions):
+    """The profiler sees the framework's flash kernel, and no softmax of its own."""
+    net = DiT(width=32, depth=3, head_width=16, positions=positions).build((1, 8, 8), {})
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        net(torch.randn(2, 1, 8, 8), torch.rand(2))
+    calls = {event.key: event.count for event in profile.key_averages()}
+    fused = [count for name, count in calls.items() if "scaled_dot_product_flash" in name or "sdpa_flash" in name]
+    assert fused and max(fused) == 3 and "aten::_softmax" not in calls, calls
 
 
 def test_absent_entries_share_the_null_vector_per_column():
@@ -220,6 +255,8 @@ def test_default_mlp_launches_no_more_than_a_plain_stack():
         lambda: UNet().build((2,), {}),
         lambda: DiT(depth=0),
         lambda: DiT(width=48, head_width=32),
+        lambda: DiT(positions="absolute"),
+        lambda: DiT(width=6, head_width=2, positions="rotary").build((1, 4, 4), {}),
     ],
 )
 def test_impossible_sizes_are_refused(wrong):

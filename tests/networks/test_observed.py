@@ -54,9 +54,21 @@ def test_all_fitting_columns_by_default_and_absent_values():
 
 def test_what_is_refused():
     schema, _ = conditions((6,))
-    with pytest.raises(InputError, match="'label' holds points"):
+    with pytest.raises(InputError, match="'label' is a map"):
         Concatenated(MLP(), ("label",)).build((6,), schema)
     with pytest.raises(InputError, match="nothing to append"):
         Concatenated(MLP()).build((4,), schema)
     with pytest.raises(InputError, match=r"'knwon'.*known"):
         FrozenWhereKnown(MLP(), "knwon").build((6,), schema)
+
+
+def test_a_map_may_have_channels_of_its_own():
+    schema = {"known": Column(None, 16), "classes": Column(None, 48)}
+    net = untied(Concatenated(UNet(channels=8), ("known", "classes")).build((2, 4, 4), schema))
+    condition = {"known": torch.ones(5, 16), "classes": torch.zeros(5, 48)}
+    x, t = torch.randn(5, 2, 4, 4), torch.rand(5)
+    value = net(x, t, condition)
+    assert value.shape == x.shape
+    assert (net(x, t, condition | {"classes": torch.ones(5, 48)}) - value).abs().max() > 1e-4
+    with pytest.raises(InputError, match="'odd' is a map"):
+        Concatenated(UNet(channels=8), ("odd",)).build((2, 4, 4), {"odd": Column(None, 17)})

@@ -15,6 +15,7 @@ from pushforward.objectives import (
     CosMap,
     Discrete,
     Draws,
+    Fixed,
     Interval,
     LogitNormal,
     Mode,
@@ -127,6 +128,7 @@ def test_slowed_times_lag_behind_their_labels():
 
 
 def test_discrete_times_are_equally_often():
+    assert draw(Fixed(1.0), 3).label.tolist() == [1, 1, 1] and Fixed().log_prob(torch.zeros(2)).tolist() == [0, 0]
     label = draw(Discrete(5), 1000).label
     values, counts = label.unique(return_counts=True)
     torch.testing.assert_close(values, torch.arange(5).double() / 5)

@@ -12,6 +12,7 @@ from pushforward.objectives import (
     Beta,
     CosMap,
     DensityAsWeight,
+    Displacement,
     EDMWeight,
     ImportanceCorrected,
     Likelihood,
@@ -27,7 +28,7 @@ from pushforward.paths import VE, VP, Affine, BrownianBridge, CondOT, LinearVP, 
 
 KINDS = ("velocity", "data", "noise", "score")
 SCHEDULES = [CondOT(), Trig(), VP(), VE(), LinearVP()]
-WEIGHTINGS = [Unweighted(), MinSNR(), P2(), EDMWeight(), Likelihood(), Sigmoid(), DensityAsWeight()]
+WEIGHTINGS = [Unweighted(), MinSNR(), P2(), EDMWeight(), Likelihood(), Sigmoid(), Displacement(), DensityAsWeight()]
 T = torch.linspace(0.05, 0.9, 18).double()
 
 
@@ -43,6 +44,7 @@ def named(weighting, schedule):
         P2: snr / (1 + snr),
         EDMWeight: (noise**2 + 0.25) / (noise * 0.5) ** 2,
         Likelihood: slope / 2,
+        Displacement: 1 / c.sigma**2,
         Sigmoid: torch.sigmoid(2 - snr.log()) * slope / 2,
     }[type(weighting)]
 

@@ -5,16 +5,20 @@ import torch
 from torch import nn
 
 import pushforward as pf
+from pushforward.conditions import Column
 from pushforward.configuration import Recorded, build, describe
 from pushforward.contracts import Pairs, Times
+from pushforward.couplings import Corruption, Holed
 from pushforward.errors import InputError
+from pushforward.geometry import Hole
 from pushforward.maps import FlowTransport
 from pushforward.measures import AffineOracle, Empirical, Gaussian
 from pushforward.metrics import wasserstein2
-from pushforward.networks import MLP, Field
+from pushforward.networks import MLP, Concatenated, Field
 from pushforward.objectives import FlowMatching
 from pushforward.paths import Affine, CondOT, Latent, PrincipalComponents, Trig
 
+LATENT = Latent(PrincipalComponents(2))
 VARIANCES = torch.tensor([9.0, 4.0, 0.25, 0.01, 0.04, 1.0])
 
 
@@ -50,15 +54,14 @@ def test_the_decoder_stretches_by_its_scale(codec):
 
 def test_points_are_those_of_the_affine_path_between_latents(points, codec):
     path, t = Latent(codec, Affine(Trig())), torch.rand(20)
-    pairs = Pairs(torch.randn(20, 2, 3), points[:20], gaussian_source=True)
+    noise, space = torch.randn(20, 2, 3), path.space
+    pairs = Pairs(space.source.encode(noise), space.target.encode(points[:20]), gaussian_source=True)
     times = Times(t, t, torch.zeros(20))
     point = path.point(pairs, times)
-    plain = Affine(Trig()).point(Pairs(pairs.x0.flatten(1)[:, :3], codec.encode(points[:20])), times)
+    plain = Affine(Trig()).point(Pairs(noise.flatten(1)[:, :3], codec.encode(points[:20])), times)
     for name in ("x", "v", "x0", "x1"):
         assert torch.equal(getattr(point, name), getattr(plain, name)), name
     torch.testing.assert_close(path.convert(point.v, point.x, t, "velocity", "data"), point.x1, rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="known entries"):
-        path.point(Pairs(pairs.x0, pairs.x1, mask=torch.ones(20, 2, 3, dtype=torch.bool)), times)
 
 
 class Exact(nn.Module, Recorded):
@@ -104,11 +107,11 @@ def test_fit_saves_resumes_and_keeps_the_bound(points, tmp_path):
     made = whole.push(x, steps=4)
     assert torch.equal(pf.load(tmp_path).push(x, steps=4), made)
     path = whole.field.path
-    codec, frame = path.codec, whole.target_frame
-    held = points[:400]
-    z, made_z = (codec.encode(frame.normalise(y)) for y in (held, made))
-    forgotten = (frame.restore(codec.decode(z)) - held).flatten(1).square().sum(1).mean().sqrt()
-    bound = forgotten + codec.scale * frame.scale * wasserstein2(z, made_z)
+    codec, held = path.codec, points[:400]
+    assert whole.target_frame.scale == 1  # a codec brings points to unit size itself
+    z, made_z = (codec.encode(y) for y in (held, made))
+    forgotten = (codec.decode(z) - held).flatten(1).square().sum(1).mean().sqrt()
+    bound = forgotten + codec.scale * wasserstein2(z, made_z)
     assert wasserstein2(held, made) <= bound + 1e-5
     (tmp_path / "checkpoints" / "step-000000040.safetensors").unlink()
     assert torch.equal(pf.fit("gaussian", target, out=tmp_path, resume=True, **options).push(x, steps=4), made)
@@ -127,6 +130,9 @@ def test_a_fitted_codec_is_described_and_stays(points, codec):
         (lambda: PrincipalComponents(7).fitted(torch.randn(9, 6)), "only 6"),
         (lambda: PrincipalComponents(2).encode(torch.zeros(1, 3)), "not fitted"),
         (lambda: pf.fit("gaussian", torch.randn(20, 3), path=Latent(PrincipalComponents(4))), "only 3"),
+        (lambda: pf.fit("gaussian", torch.randn(20, 3), path=LATENT, coupling=Corruption(Holed(Hole()))), "no known"),
+        (lambda: pf.fit("gaussian", torch.randn(20, 3), path=Latent(PrincipalComponents(2), encoded=("x",))), "'x'"),
+        (lambda: pf.fit("gaussian", torch.randn(20, 3), path=Latent(PrincipalComponents(2), resized=("x",))), "'x'"),
     ],
 )
 def test_mistakes(wrong, message):
@@ -136,6 +142,60 @@ def test_mistakes(wrong, message):
 
 def test_the_loss_has_gradients(points, codec):
     field = Field(MLP(width=8, depth=1), Latent(codec), (2, 3), {}, gaussian_source=True)
-    pairs = Pairs(torch.randn(8, 2, 3), points[:8], gaussian_source=True)
+    pairs = Pairs(torch.randn(8, 3), codec.encode(points[:8]), gaussian_source=True)
     FlowMatching()(field, pairs, field.path, generator=torch.Generator().manual_seed(0)).total.backward()
     assert all(p.grad is not None for p in field.parameters())
+
+
+def test_conditions_that_are_maps_enter_the_latent_space(points, codec):
+    """What the network sees of a masked point is its latent, in the same units; a vector latent has no places."""
+    schema = {"observation": Column(None, 6), "known": Column(None, 6), "label": Column((0, 1))}
+    path = Latent(codec, encoded=("observation",))
+    assert {name: column.width for name, column in path.told(schema).items()} == {
+        "observation": 3, "known": 6, "label": 1,
+    }  # fmt: skip
+    rows = {"observation": points[:5].flatten(1).clone(), "known": torch.ones(5, 6), "label": torch.arange(5)}
+    rows["observation"][1] = torch.nan  # absent stays absent
+    seen = path.space.condition(rows, lambda x: x)
+    torch.testing.assert_close(seen["observation"][2:], codec.encode(points[2:5]))
+    assert seen["observation"][1].isnan().all() and seen["known"] is rows["known"] and seen["label"] is rows["label"]
+    data = Empirical(points, {"observation": points.flatten(1)})
+    network = Concatenated(MLP(width=16, depth=1), ("observation",))
+    flow = pf.fit("gaussian", data, network=network, path=path, trainer=pf.Trainer(steps=3, batch_size=8))
+    x, mine = torch.randn(4, 2, 3), {"observation": points[:4].flatten(1)}
+    state = x.flatten(1)[:, :3]
+    wanted = state + flow.field.velocity(state, torch.zeros(4), {"observation": codec.encode(points[:4])})
+    torch.testing.assert_close(flow.push(x, mine, steps=1, method="euler"), flow.field.path.codec.decode(wanted))
+
+
+def test_masks_are_resized_by_nearest_neighbours():
+    class Halved(PrincipalComponents):
+        def shape(self, event_shape):
+            return (1, 2, 2)
+
+        @property
+        def decoded_shape(self):
+            return (1, 4, 4)
+
+    path = Latent(Halved(), resized=("known",))
+    mask = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    both = torch.stack([mask, 1 - mask])  # two channels
+    assert path.told({"known": Column(None, 32)})["known"].width == 8
+    seen = path.space.condition({"known": both.reshape(1, 32)}, lambda x: x)["known"]
+    assert torch.equal(seen.reshape(2, 2, 2), both[:, ::2, ::2])
+
+
+def test_latents_are_computed_once_and_drawn_anew(points, codec):
+    class Counting(PrincipalComponents):
+        calls = 0
+
+        def encode(self, x, condition=None):
+            Counting.calls += len(x)
+            return super().encode(x)
+
+    counting = Counting(3, codec.mean, codec.basis, codec.scale)
+    trainer = pf.Trainer(steps=30, batch_size=64)
+    pf.fit("gaussian", points, network=MLP(width=8, depth=1), path=Latent(counting), trainer=trainer)
+    assert Counting.calls == len(points)
+    pf.fit("gaussian", Gaussian.standard(2, 3), network=MLP(width=8, depth=1), path=Latent(counting), trainer=trainer)
+    assert Counting.calls >= len(points) + 30 * 64, "fresh points are encoded as they come"

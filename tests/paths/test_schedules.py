@@ -11,6 +11,7 @@ from pushforward.errors import InputError
 from pushforward.paths import (
     VE,
     VP,
+    Accelerating,
     Affine,
     Amplified,
     CondOT,
@@ -37,6 +38,8 @@ SCHEDULES = [
     Amplified(2.0),
     Amplified(0.5, VP()),
     LinearVE(),
+    Accelerating(),
+    Accelerating(0.5),
 ]
 MADE_FROM_DATA = {KineticOptimal, Tabulated}
 
@@ -50,6 +53,7 @@ DELTAS = [
     (CondOT(0.2), lambda t, c: torch.ones_like(t)),
     (Trig(), lambda t, c: torch.full_like(t, math.pi / 2)),
     (LinearVP(), lambda t, c: 1 / (1 - t**2).sqrt()),
+    (Accelerating(1.5), lambda t, c: 1.5 - t),
     (Polynomial(3), lambda t, c: 3 * t**2),
     (VP(), vp_delta),
     (VE(), lambda t, c: -c.d_sigma),

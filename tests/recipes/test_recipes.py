@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 import yaml
 
 from pushforward.configuration import build
@@ -12,10 +13,13 @@ from pushforward.recipes import (
     Expectation,
     Experiment,
     Fit,
+    ImageExperiment,
     LeaveOneTimeOut,
     OracleLikelihood,
+    Outcome,
     Recipe,
     Result,
+    Sheet,
     claims_table,
     experiments_of,
     find_recipe,
@@ -48,6 +52,26 @@ def test_shipped_recipe_is_well_formed(name):
         config = getattr(experiment, "config", {})
         for key in ("network", "coupling", "path", "objective", "solver"):
             build(config.get(key))
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if find_recipe(name).full])
+def test_full_size_is_the_same_recipe_with_other_numbers(name):
+    recipe = find_recipe(name)
+    full = recipe.at_full_size()
+    assert full.name == f"{name}-full" and full.expect == recipe.expect and "80 GB" in recipe.full.takes
+    small, large = experiments_of(recipe), experiments_of(full)
+    assert small.keys() == large.keys() and set(recipe.full.experiments) <= small.keys()
+    for label, experiment in large.items():
+        assert type(experiment) is type(small[label])
+        for key in ("network", "autoencoder"):
+            build(getattr(experiment, key, None))
+        for steps in ("steps", "latent_steps", "codec_steps"):
+            assert getattr(experiment, steps, 1) >= getattr(small[label], steps, 1)
+
+
+def test_one_size_only(recipe):
+    with pytest.raises(InputError, match="one size only"):
+        recipe.at_full_size()
 
 
 @pytest.mark.parametrize("name", ["flow-matching", "i-cfm", "ot-cfm", "sb-cfm"])
@@ -88,6 +112,11 @@ class Constant(Experiment):
         return {"x": 1.0 + seed, "y": 1.5}
 
 
+class Picture(ImageExperiment):
+    def shown(self, seed):
+        return Outcome({"x": 1.0 + seed, "y": 1.5}, (Sheet("squares", torch.full((20, 1, 8, 8), seed / 4)),))
+
+
 @pytest.fixture
 def recipe(tmp_path):
     (tmp_path / "mine.yaml").write_text(RECIPE)
@@ -112,6 +141,15 @@ def test_claims_are_judged_by_medians(recipe, monkeypatch, tmp_path):
         Result.load(file, softer)
     softer = dataclasses.replace(recipe, expect=softer.expect[:1])
     assert [claim.verdict for claim in Result.load(file, softer).claims] == ["met"]
+
+
+def test_sheets_are_those_of_the_first_seed_and_are_not_recorded(recipe, monkeypatch, tmp_path):
+    monkeypatch.setattr("pushforward.recipes.run.experiments_of", lambda recipe: {"a": Picture(), "b": Constant()})
+    result = run_recipe(recipe, seeds=(1, 2))
+    assert list(result.sheets) == ["a"] and result.figures["a/x"] == [2.0, 3.0]
+    assert (result.sheets["a"][0].images == 0.25).all() and Picture().run(3) == {"x": 4.0, "y": 1.5}
+    file = result.save(tmp_path)
+    assert "squares" not in file.read_text() and Result.load(file, recipe) == result
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+import pytest
 import torch
 
 from pushforward.contracts import Coupling, Pairs
@@ -23,14 +24,27 @@ def batches(s: PairStream, first: int, last: int, ahead: int) -> list[Pairs]:
         return list(found)
 
 
-def test_batches_depend_on_the_step_alone():
-    for pool in (1, 4):
-        whole = batches(stream(pool=pool), 0, 11, ahead=2)
-        assert len(whole) == 11
-        for first in (1, 4, 7):
-            rest = batches(stream(pool=pool), first, 11, ahead=0)
-            for a, b in zip(whole[first:], rest, strict=True):
-                assert torch.equal(a.x0, b.x0) and torch.equal(a.x1, b.x1)
+@pytest.mark.parametrize(("pool", "passes"), [(1, 1), (4, 1), (1, 2), (2, 3)])
+def test_batches_depend_on_the_step_alone(pool: int, passes: int):
+    whole = batches(stream(pool=pool, passes=passes), 0, 11, ahead=2)
+    assert len(whole) == 11
+    for first in (1, 4, 7):
+        rest = batches(stream(pool=pool, passes=passes), first, 11, ahead=0)
+        assert len(rest) == 11 - first
+        for a, b in zip(whole[first:], rest, strict=True):
+            assert torch.equal(a.x0, b.x0) and torch.equal(a.x1, b.x1)
+
+
+def test_passes_use_every_pair_that_often_in_new_batches():
+    dealt = batches(stream(pool=2, passes=3), 0, 18, ahead=1)  # one window: 3 pools of 2 batches, dealt 3 times
+    passes = [torch.cat([torch.cat([pairs.x0, pairs.x1], 1) for pairs in dealt[i : i + 6]]) for i in (0, 6, 12)]
+    once = torch.cat([torch.cat([p.x0, p.x1], 1) for p in batches(stream(pool=2), 0, 6, ahead=0)])
+    for rows in passes:
+        assert torch.equal(rows[rows[:, 0].argsort()], once[once[:, 0].argsort()])
+        assert not torch.equal(rows, once)
+    assert not torch.equal(passes[0], passes[1])
+    labels = torch.cat([pairs.condition["condition"] for pairs in dealt])
+    assert torch.equal(torch.cat(passes)[:, 2], 2.0 * labels)
 
 
 def test_every_row_is_used_once_an_epoch_with_its_condition():
@@ -40,10 +54,19 @@ def test_every_row_is_used_once_an_epoch_with_its_condition():
     assert torch.equal(rows[:, 0], 2.0 * labels)
 
 
-def test_only_rowwise_couplings_are_drawn_in_bulk():
-    assert stream().bulk(256) == 16
-    assert stream().bulk(1 << 18) == 2
-    assert replace(stream(), coupling=MinibatchOT()).bulk(256) == 1
+def test_pools_and_passes_suit_the_coupling():
+    def chosen(pool: int | None = None, passes: int | None = None, **options) -> tuple[int, int]:
+        arranged = replace(stream(), **options).arranged(pool, passes)
+        return arranged.pool, arranged.passes
+
+    assert chosen(batch_size=256) == (16, 1)
+    assert chosen(batch_size=1 << 18) == (2, 1)
+    assert chosen(batch_size=256, coupling=MinibatchOT()) == (4, 4)
+    assert chosen(batch_size=32, coupling=MinibatchOT()) == (4, 4)
+    assert chosen(batch_size=2048, coupling=MinibatchOT()) == (1, 4)
+    assert chosen(batch_size=1 << 22, coupling=MinibatchOT()) == (1, 1)  # windows would be too large
+    assert chosen(1, 1, batch_size=256, coupling=MinibatchOT()) == (1, 1)
+    assert chosen(batch_size=256, coupling=Slow()) == (1, 1)
 
 
 def test_ranks_draw_different_rows():

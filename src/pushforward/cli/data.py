@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -25,11 +25,13 @@ from pushforward.measures.spec import parse_spec
 __all__ = [
     "Conditions",
     "Device",
+    "FixedMethod",
     "Method",
     "Output",
     "Rows",
     "Run",
     "accepted",
+    "batches",
     "in_batches",
     "open_run",
     "read_rows",
@@ -41,7 +43,8 @@ Run: TypeAlias = Annotated[str, Mark(shows="RUN")]
 Output: TypeAlias = Annotated[str, Mark(short="-o", shows="OUTPUT")]
 Conditions: TypeAlias = Annotated[list[str] | None, Mark(short="-c", shows="NAME=VALUE")]
 Device: TypeAlias = Literal["auto", "cpu"]
-Method: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2", "dopri5", "euler-maruyama", "stochastic-heun"]
+FixedMethod: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2", "pseudo-corrector", "ddim", "dpm++2m"]
+Method: TypeAlias = Literal[FixedMethod, "dopri5", "euler-maruyama", "stochastic-heun"]
 
 ENTRIES = 1 << 22
 """Numbers in one batch."""
@@ -156,12 +159,15 @@ def in_batches(function: Callable[[Tensor, dict[str, np.ndarray]], Tensor], rows
     """Apply `function(x, condition)` to so many rows at a time that memory stays bounded, and join what it returns on
     the CPU.
     """
+    return torch.cat([function(part.x, part.condition).cpu() for part in batches(rows)])
+
+
+def batches(rows: Rows) -> Iterator[Rows]:
+    """Cut rows into parts so small that memory stays bounded."""
     size = max(1, ENTRIES // max(1, rows.x[0].numel()))
-    parts = [slice(first, first + size) for first in range(0, len(rows.x), size)]
-    moved = [
-        function(rows.x[part], {name: value[part] for name, value in rows.condition.items()}).cpu() for part in parts
-    ]
-    return torch.cat(moved)
+    for first in range(0, len(rows.x), size):
+        part = slice(first, first + size)
+        yield Rows(rows.x[part], {name: value[part] for name, value in rows.condition.items()}, rows.names)
 
 
 def write_rows(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json as to_json
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pushforward.cli.arguments import Mark
-from pushforward.cli.data import Device, Run, open_run
+from pushforward.cli.data import Device, FixedMethod, Run, open_run
 from pushforward.report.run import evaluate_run
 
 __all__ = ["evaluate"]
@@ -21,7 +21,7 @@ def evaluate(
     target: Spec = None,
     rows: int = 2000,
     steps: Annotated[list[int] | None, Mark(shows="N")] = None,
-    method: Literal["euler", "midpoint", "heun", "rk4", "ab2"] = "euler",
+    method: FixedMethod = "euler",
     seed: int = 0,
     json: bool = False,
     device: Device = "auto",

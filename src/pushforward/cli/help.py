@@ -13,17 +13,19 @@ from docstring_parser import DocstringStyle
 from docstring_parser import parse as parse_docstring
 
 from pushforward.citations import Reference
+from pushforward.cli import distil as distil_command
 from pushforward.cli import fit as fit_command
+from pushforward.cli import multimarginal as multimarginal_command
 from pushforward.cli import recipe
 from pushforward.cli.arguments import arguments_of, usage
-from pushforward.cli.fit import ABOUT, SWITCHES, USAGE
+from pushforward.cli.configured import SWITCHES, Command
 from pushforward.cli.main import COMMANDS, module_of, overview
 from pushforward.cli.pieces import bases_of, classes_of, options_of, public_classes, type_text, ways_to
 from pushforward.cli.terminal import bold
 from pushforward.configuration import find_class
 from pushforward.errors import InputError, nearest
 from pushforward.measures import named_measures
-from pushforward.training import Trainer, fit
+from pushforward.training import Trainer
 
 __all__ = ["page", "run"]
 
@@ -35,18 +37,18 @@ DATA = {
     "@COLUMN": "weigh the rows by it",
 }
 
-FIT_USAGE = [USAGE, "pushforward fit --config FILE.yaml --out RUN", "pushforward fit --resume --out RUN"]
+PLACEHOLDERS = {
+    "marginals": "SPEC",
+    "out": "RUN",
+    "source": "SPEC",
+    "target": "SPEC",
+    "condition": "NAMES",
+    "init": "RUN",
+    "teacher": "RUN",
+}
 
-PLACEHOLDERS = {"out": "RUN", "condition": "NAMES", "init": "RUN"}
-
-SWAP = "--network MLP --network.width 512 --objective FlowMatching --objective.time LogitNormal"
-
-FIT_EXAMPLES = """\
-  pushforward fit gaussian moons-torchdyn --out moons
-  pushforward fit cells.h5ad:obsm/X_pca:day=2 cells.h5ad:obsm/X_pca:day=3 --out days
-  pushforward fit gaussian digits --condition label --out digits --trainer.steps 2000
-  pushforward fit a.csv b.csv --out run --network MLP --network.width 512 --coupling MinibatchOT
-  pushforward fit --config run/config.yaml --out again --seed 1"""
+TRAINING = {"fit": fit_command, "multimarginal": multimarginal_command, "distil": distil_command}
+"""The commands that train, in the order in which a piece is looked for among their options."""
 
 
 def run(argv: list[str]) -> int:
@@ -62,8 +64,8 @@ def page(words: list[str]) -> str:
     topic = words[0] if words else ""
     if topic in ("", "help"):
         return overview() + "\n\n" + _topics()
-    if topic == "fit":
-        return _fit_page()
+    if topic in TRAINING:
+        return _training_page(TRAINING[topic].COMMAND, TRAINING[topic].run)
     if topic.startswith("--"):
         return _option_page(topic[2:].removesuffix(".help"))
     if topic == "recipe":
@@ -89,35 +91,42 @@ def _topics() -> str:
 
 
 def _pieces(classes: dict[str, type]) -> dict[str, type]:
-    """Return the classes that `fit` can be told to use."""
-    return {name: cls for name, cls in classes.items() if not inspect.isabstract(cls) and ways_to(cls, fit)}
+    """Return the classes that a training can be told to use."""
+    return {name: cls for name, cls in classes.items() if not inspect.isabstract(cls) and _way(cls)[1]}
 
 
-def _fit_page() -> str:
-    options, about = options_of(fit), _descriptions(fit) | ABOUT
+def _way(cls: type) -> tuple[Command, list[tuple[str, str]]]:
+    """Return a command that comes to use a class, and the options by which it does; none for a class of no use."""
+    commands = [module.COMMAND for module in TRAINING.values()]
+    chains = [(command, ways_to(cls, command.function)) for command in commands]
+    return next((found for found in chains if found[1]), chains[0])
+
+
+def _training_page(command: Command, run: Callable[[list[str]], int]) -> str:
+    function, name = command.function, f"pushforward {command.name}"
+    options, about = options_of(function), _descriptions(function) | dict(command.about)
     pieces = {name: hint for name, (hint, _) in options.items() if bases_of(hint) and not _is_settled(hint)}
     trainer, often = options_of(Trainer), ["steps", "batch_size", "learning_rate"]
     rows = {
         name: _option(f"trainer.{name}", *trainer[name], about=text) for name, text in _descriptions(Trainer).items()
     }
-    plain = ["out", "condition", "predicts", "normalise", "init", "seed"]
+    ways = [command.usage, f"{name} --config FILE.yaml --out {command.out}", f"{name} --resume --out {command.out}"]
     used = [
-        ("SOURCE", f"{about['source']}: a file or a named measure (pushforward help data)"),
-        ("TARGET", about["target"]),
-        *(_option(name, *options[name], about=about[name]) for name in plain),
+        *((word.upper(), about[word]) for word in command.words),
+        *(_option(name, *options[name], about=about[name]) for name in command.often),
         *(rows[name] for name in often),
         ("--config FILE", "options from a YAML file, as config.yaml of a run; options given as well go before"),
         *((f"--{name}", text) for name, text in SWITCHES.items()),
     ]
     swaps = [(f"--{name} CLASS", f"{about[name]}: {type_text(hint)}") for name, hint in pieces.items()]
     blocks = [
-        _intro(fit_command.run),
-        "\n  ".join([bold("Usage"), *FIT_USAGE]),
+        _intro(run),
+        "\n  ".join([bold("Usage"), *ways]),
         f"{bold('What people use most')}\n{_rows(used)}",
         f"{bold('Every piece is swappable')}: name its class, then set its options; --NAME.help CLASS tells them\n"
-        f"{_rows(swaps)}\n  for example  {SWAP}",
+        f"{_rows(swaps)}\n  for example  {command.swap}",
         f"{bold('Training')}\n{_rows(row for name, row in rows.items() if name not in often)}",
-        f"{bold('Examples')}\n{FIT_EXAMPLES}",
+        f"{bold('Examples')}\n{textwrap.indent(command.examples, '  ')}",
     ]
     return "\n\n".join(blocks)
 
@@ -155,31 +164,32 @@ def _function_page(program: str, function: Callable[..., Any]) -> str:
 def _room_page(room: str, classes: dict[str, type]) -> str:
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, cls in _pieces(classes).items():
-        key, _ = ways_to(cls, fit)[-1]
+        key, _ = _way(cls)[1][-1]
         groups.setdefault(key, []).append((name, _summary(cls)))
     if not groups:
-        raise InputError(f"{room} holds nothing that fit can be told to use; see pushforward help data")
+        raise InputError(f"{room} holds nothing that a training can be told to use; see pushforward help data")
     ordered = sorted(groups.items(), key=lambda item: item[0].count("."))
     blocks = [f"{bold('--' + key)}\n{_rows(rows)}" for key, rows in ordered]
     return "\n\n".join([*blocks, "pushforward help CLASS tells the options of one."])
 
 
 def _option_page(key: str) -> str:
-    """List the classes that an option of `fit` takes, such as `--objective.time`."""
+    """List the classes that an option of a training takes, such as `--objective.time`."""
     rows = [
         (name, _summary(cls))
         for classes in public_classes().values()
         for name, cls in _pieces(classes).items()
-        if ways_to(cls, fit)[-1][0] == key
+        if _way(cls)[1][-1][0] == key
     ]
     if not rows:
-        known = [name for name, (hint, _) in options_of(fit).items() if bases_of(hint)]
+        functions = [module.COMMAND.function for module in TRAINING.values()]
+        known = [name for each in functions for name, (hint, _) in options_of(each).items() if bases_of(hint)]
         raise InputError(f"no option --{key} takes a class{nearest(key, known)}")
     return f"{bold('--' + key)}\n{_rows(rows)}\n\npushforward help CLASS tells the options of one."
 
 
 def _class_page(cls: type) -> str:
-    chain = ways_to(cls, fit)
+    command, chain = _way(cls)
     key = chain[-1][0] if chain else cls.__name__
     about = _descriptions(cls)
     options = [
@@ -188,7 +198,8 @@ def _class_page(cls: type) -> str:
     ]
     call = " ".join(f"--{option} {name}" for option, name in chain)
     blocks = [bold(cls.__name__), _prose(cls)]
-    blocks += [f"{bold('Use')}\n  pushforward fit SOURCE TARGET --out RUN {call}"] if call else []
+    usage = command.usage.removesuffix("[options]")
+    blocks += [f"{bold('Use')}\n  {usage}{call}"] if call else []
     blocks += [f"{bold('Options')}\n{_rows(options)}"] if options else []
     references: tuple[Reference, ...] = getattr(cls, "references", ())
     papers = [f"  {item.title} ({item.year}{f', arXiv:{item.arxiv}' if item.arxiv else ''})" for item in references]

@@ -17,11 +17,17 @@ from pushforward.errors import InputError, MissingExtra, nearest
 __all__ = ["COMMANDS", "dispatch", "main", "module_of", "overview"]
 
 COMMANDS = {
-    "Learn": {"fit": "Learn a flow that moves SOURCE onto TARGET."},
+    "Learn": {
+        "fit": "Learn a flow that moves SOURCE onto TARGET.",
+        "multimarginal": "Learn flows between any two of several distributions.",
+        "distil": "Make out of a trained flow one that needs few evaluations.",
+    },
     "Solve": {"ot": "Move one set of points onto another at the least cost."},
     "Use": {
+        "between": "Take the flow between two distributions out of a multimarginal run.",
         "push": "Carry samples of the source to the target.",
         "pull": "Carry samples of the target back to the source.",
+        "label": "Read the labels off samples of the target.",
         "log-prob": "Tell how likely samples are under the transport.",
     },
     "Judge": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import types
@@ -16,7 +17,9 @@ __all__ = ["bases_of", "classes_of", "options_of", "public_classes", "type_text"
 
 def options_of(owner: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Return the options of a function or class: name to (type, default)."""
-    hints = typing.get_type_hints(owner.__init__ if isinstance(owner, type) else owner)
+    # inherited fields of a dataclass are told in the words of the module that they come from
+    told = owner.__init__ if isinstance(owner, type) and not dataclasses.is_dataclass(owner) else owner
+    hints = typing.get_type_hints(told)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(owner).parameters.values()
     return {item.name: (hints.get(item.name, Any), item.default) for item in parameters if item.kind in kinds}

@@ -19,10 +19,11 @@ from pushforward.cli.terminal import bold
 from pushforward.errors import InputError, nearest
 from pushforward.recipes import Recipe, Result, claims_table, find_recipe, recipe_names, run_recipe, systems_table
 from pushforward.recipes.data import data_folder
+from pushforward.report import report_recipe
 
 __all__ = ["ACTIONS", "run"]
 
-RESULTS = "docs/results"
+RESULTS, REPORTS = "docs/results", "reports"
 
 
 def list_recipes() -> None:
@@ -48,14 +49,18 @@ def show(name: str) -> None:
     print(f"{bold('Experiments')} (seeds {seeds})\n{_indented(recipe.experiments)}")
     claims = [{key: value for key, value in vars(item).items() if value not in (None, "")} for item in recipe.expect]
     print(f"{bold('What must hold')}\n{_indented(claims)}", end="")
+    if recipe.full is not None:
+        print(f"\n{bold('At full size')} ({recipe.full.takes})\n{_indented(recipe.full.experiments)}", end="")
 
 
 def run_recipes(
     name: list[str],
     *,
     all: bool = False,
+    full: bool = False,
     seeds: int | None = None,
     record: Annotated[str | None, Mark(shows="DIR", bare=RESULTS)] = None,
+    report: Annotated[str | None, Mark(shows="DIR", bare=REPORTS)] = None,
 ) -> int:
     """Run recipes and print what was measured beside what was expected.
 
@@ -64,11 +69,15 @@ def run_recipes(
     Args:
         name: recipes, or paths of recipe files of your own.
         all: run every recipe that comes with pushforward; those whose data are not there are passed over.
+        full: run at the size for one GPU of 80 GB, where the recipe has one; recipe show tells how long that takes.
         seeds: number of seeds, instead of those of the recipe.
         record: keep the figures as NAME.json in this directory (docs/results if none is named).
+        report: write NAME.html to this directory (reports if none is named): the claims, every figure, and a sheet of
+            samples where a recipe makes images.
 
     Examples:
         pushforward recipe run ot-cfm --seeds 1
+        pushforward recipe run digits --report
     """
     if bool(name) == all:
         raise InputError("name the recipes to run, or give --all, and not both")
@@ -76,21 +85,23 @@ def run_recipes(
         raise InputError(f"--seeds must be at least 1, got {seeds}")
     missed = False
     for recipe in [find_recipe(each) for each in (recipe_names() if all else name)]:
-        lacking = _lacking(recipe)
-        if lacking and not all:
-            raise InputError(f"recipe {recipe.name} needs {lacking}")
-        if lacking:
-            print(f"{recipe.name}: passed over, it needs {lacking}")
+        obstacle = _obstacle(recipe, full)
+        if obstacle and not all:
+            raise InputError(f"recipe {recipe.name} {obstacle}")
+        if obstacle:
+            print(f"{recipe.name}: passed over, it {obstacle}")
         else:
-            missed |= not _run_one(recipe, seeds, record)
+            missed |= not _run_one(recipe.at_full_size() if full else recipe, seeds, record, report)
     return 1 if missed else 0
 
 
-def _run_one(recipe: Recipe, seeds: int | None, record: str | None) -> bool:
+def _run_one(recipe: Recipe, seeds: int | None, record: str | None, report: str | None) -> bool:
     result = run_recipe(recipe, seeds=None if seeds is None else tuple(range(seeds)), tell=_tell)
     print(f"{bold(recipe.name)}: {_verdict(result)}\n{claims_table(result)}")
     if record is not None:
         print(f"  recorded in {result.save(Path(record))}")
+    if report is not None:
+        print(f"  the report is {report_recipe(recipe, result, Path(report))}")
     return result.ok
 
 
@@ -131,13 +142,15 @@ def run(argv: list[str]) -> int:
     return dispatch(ACTIONS[argv[0]], argv[1:], f"recipe {argv[0]}")
 
 
-def _lacking(recipe: Recipe) -> str:
-    """Say which data a recipe lacks, empty when it has all."""
+def _obstacle(recipe: Recipe, full: bool) -> str:
+    """Say why a recipe cannot be run, empty when it can: data or a size that it lacks."""
+    if full and recipe.full is None:
+        return "has one size only: leave out --full"
     folder = data_folder()
     if not recipe.needs or (folder and (folder / recipe.needs).exists()):
         return ""
     place = f" ({folder})" if folder else ""
-    return f"{recipe.needs} in the folder that the environment variable PUSHFORWARD_DATA names{place}"
+    return f"needs {recipe.needs} in the folder that the environment variable PUSHFORWARD_DATA names{place}"
 
 
 def _indented(value: object) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ from pushforward.metrics import (
     straightness,
 )
 from pushforward.randomness import seeded
-from pushforward.solvers import FixedStep, Solution
+from pushforward.solvers import FixedStep, GridSolver, Piecewise, Solution, Uniform, choose_solver
 
 __all__ = ["Evaluation", "default_metrics", "evaluate"]
 
@@ -84,16 +85,17 @@ def evaluate(
     metrics: Sequence[Metric] | None = None,
     rows: int = 2000,
     steps: Sequence[int] = (1, 2, 4, 8, 100),
-    method: str = "euler",
+    method: str | None = "euler",
     likelihood_rows: int = 200,
     seed: int = 0,
 ) -> Evaluation:
     """Push `rows` source points and compare them with the target's.
 
     `metrics` are measured with the transport's own solver and, for the curves of a flow, at each number of `steps` of
-    `method`; by default all of `default_metrics`, and W2 and the energy distance for the curves. Conditions are those
-    of the target rows that the pushed points are compared with. The floor uses rows of the target disjoint from those
-    where there are enough. Raises `InputError` for a target of fewer than two rows or for unknown methods.
+    `method`, or of its own solver for `None` (numbers that it cannot take are left out); by default all of
+    `default_metrics`, and W2 and the energy distance for the curves. Conditions are those of the target rows that the
+    pushed points are compared with. The floor uses rows of the target disjoint from those where there are enough.
+    Raises `InputError` for a target of fewer than two rows or for unknown methods.
     """
     rows = min(rows, _available(target) // 2)
     if rows < 1:
@@ -105,14 +107,12 @@ def evaluate(
     traced = (Wasserstein2(), EnergyDistance()) if metrics is None else metrics
     metrics = default_metrics() if metrics is None else metrics
     flow = transport if isinstance(transport, FlowTransport) else None
-    solution = flow.trajectory(x0.x, condition, times=101) if flow else _straight(transport, x0.x, condition, seed)
+    solution = _moved(flow, x0.x, condition) if flow else _straight(transport, x0.x, condition, seed)
     scores = score(
         metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed
     )
     curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in traced} if flow else {}
-    for count in steps if flow else ():
-        with torch.no_grad():
-            pushed = flow.solve(x0.x, condition, solver=FixedStep(method, count))  # type: ignore[arg-type]
+    for pushed in _in_steps(flow, x0.x, condition, steps, method) if flow else ():
         for metric in traced:
             value = measure(metric, pushed.x, aimed.x.to(pushed.x), seed=seed)
             curves[metric.name].append((pushed.evaluations, value))
@@ -120,6 +120,32 @@ def evaluate(
         rows, solution.evaluations, scores, curves, _paths(solution.path, solution.nodes, scores),
         _likelihood(flow, target, aimed, condition, likelihood_rows, seed),
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _in_steps(
+    flow: FlowTransport, x: Tensor, condition: Any, steps: Sequence[int], method: str | None
+) -> Iterator[Solution]:
+    """Push `x` in each number of steps, by a method or by the flow's own solver; methods stop at the boundaries of a
+    flow that jumps in time, which takes as many steps as there are windows at least.
+    """
+    boundaries = flow.field.boundaries
+    grid = Piecewise((0.0, *boundaries, 1.0)) if boundaries else Uniform()
+    for count in steps:
+        if method is not None:
+            if count > len(boundaries):
+                yield flow.solve(x, condition, solver=FixedStep(cast(Any, method), count, grid))
+            continue
+        with suppress(InputError):  # fewer steps than there are windows, say
+            yield flow.solve(x, condition, solver=choose_solver(flow.solver, steps=count))
+
+
+def _moved(flow: FlowTransport, x: Tensor, condition: Any) -> Solution:
+    """Push `x` as the flow does, with its path: at the solver's own times where it takes steps, since others would be
+    further steps.
+    """
+    solver = flow.solver
+    return flow.trajectory(x, condition, times=solver.layout(0.0, 1.0).nodes if isinstance(solver, GridSolver) else 101)
 
 
 def _straight(transport: Transport, x: Tensor, condition: Any, seed: int) -> Solution:

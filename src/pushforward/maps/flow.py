@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pushforward.configuration import Recorded
 from pushforward.ends import Chained
 from pushforward.errors import InputError
 from pushforward.maps.frame import Frame
+from pushforward.maps.labels import Labels, read_labels
 from pushforward.maps.side import Side
 from pushforward.maps.start import Start
 from pushforward.maps.store import save_transport
@@ -22,7 +24,7 @@ from pushforward.maps.transport import Transport
 from pushforward.measures import Measure, Samples
 from pushforward.networks import ClassifierFree, Field
 from pushforward.observations import Observation
-from pushforward.solvers import DormandPrince, Solution, Solver, choose_solver, log_density
+from pushforward.solvers import DormandPrince, FixedStep, Solution, Solver, StepCosts, choose_solver, log_density
 from pushforward.tensors import as_samples, check_same_event
 
 __all__ = ["FlowTransport"]
@@ -143,6 +145,25 @@ class FlowTransport(nn.Module, Recorded, Transport):
         start = solver.solve(self.field, state, condition=rows, start=1.0, end=0.0, generator=generator).x
         return source.leave(start, rows)
 
+    @torch.no_grad()
+    def label(self, y: Tensor, *, steps: int = 1, draws: int = 1, generator: torch.Generator | None = None) -> Labels:
+        """Read the labels off target points `y: (n, *event)` by `steps` Euler steps back from t = 1, on average over
+        `draws` noises: a symmetric flow as classifier or for segmentation.
+
+        One step gives the mean of the label given the point; of more steps the result depends on the noise. Raises
+        `InputError` for a flow without labels.
+        """
+        y, rows = self._checked(y, {})
+        solver = FixedStep("euler", steps)
+        return read_labels(
+            self.field,
+            self.target_frame.enter(y.to(self.device)),
+            rows,
+            solver=solver,
+            draws=draws,
+            generator=generator,
+        )
+
     def solve(
         self,
         x: Tensor,
@@ -162,7 +183,7 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """
         x, rows = self._checked(x, condition)
         source, target = self._source_side, self._sides[1]
-        field = self.field if guidance == 1.0 else ClassifierFree(self.field, guidance)
+        field = self.field if guidance == 1.0 else self._guided(guidance)
         begin = Start(begin) if isinstance(begin, float | int) else begin
         if begin is None:
             first, state = 0.0, source.enter(x, rows)
@@ -172,6 +193,20 @@ class FlowTransport(nn.Module, Recorded, Transport):
             field, state, condition=rows, start=first, nodes=nodes, generator=generator
         )
         return replace(solution, x=target.leave(solution.x, rows), path=self._blend(solution, rows))
+
+    @torch.no_grad()
+    def step_costs(self, x: Tensor, condition: object = None, *, fine: int = 100) -> StepCosts:
+        """Return what Euler steps of any length cost along fine paths from source points `x: (n, *event)`, of `fine`
+        evaluations each: from which the best grid of every number of steps follows, `step_costs(x).rule(4)`.
+        """
+        x, rows = self._checked(x, condition)
+        return StepCosts.of(self.field, self._source_side.enter(x, rows), rows, fine=fine)
+
+    def with_solver(self, solver: Solver) -> FlowTransport:
+        """Return a copy of this transport that solves by another method unless told otherwise."""
+        copy = deepcopy(self)
+        copy.amend(solver=solver)
+        return copy
 
     def trajectory(
         self,
@@ -246,15 +281,23 @@ class FlowTransport(nn.Module, Recorded, Transport):
 
     @property
     def _sides(self) -> tuple[Side, Side]:
-        """The source and the target: each with its units and with what the path does to points there."""
-        path = self.field.path
-        return Side(self.source_frame, path.source_end), Side(self.target_frame, path.target_end)
+        """The source and the target: each with its units and with what becomes of points there, in the space where
+        they are paired and by the path.
+        """
+        path, space = self.field.path, self.field.path.space
+        source, target = Chained(space.source, path.source_end), Chained(space.target, path.target_end)
+        return Side(self.source_frame, source), Side(self.target_frame, target)
 
     @property
     def _source_side(self) -> Side:
         """The source, from the points that a user pushes: what is observed of the target enters on the way."""
         side = self._sides[0]
         return side if self.starts_from is None else replace(side, end=Chained(self.starts_from, side.end))
+
+    def _guided(self, guidance: float) -> ClassifierFree:
+        if self.schema and not self.field.path.told(self.schema):
+            raise InputError("guidance has no effect: the network of this flow is told no condition")
+        return ClassifierFree(self.field, guidance)
 
     def _checked(self, x: Tensor, condition: object) -> tuple[Tensor, Condition | None]:
         """Check points and condition at the boundary; the condition comes back encoded, in the network's units."""
@@ -270,7 +313,7 @@ class FlowTransport(nn.Module, Recorded, Transport):
             rows = self.starts_from.framed(
                 rows, self.target_frame.normalise, x.to(self.device, self.source_frame.scale.dtype)
             )
-        return x, rows
+        return x, self.field.path.space.condition(rows, self.target_frame.normalise)
 
     def _blend(self, solution: Solution, rows: Condition | None) -> Tensor | None:
         """Return the path in the units of the source at t = 0, in those of the target at t = 1, blended between."""

@@ -50,6 +50,10 @@ class Frame(nn.Module, Recorded):
         """From the network's units to the user's."""
         return z * self.scale.to(z) + self.shift.to(z)
 
+    def agrees(self, other: Frame) -> bool:
+        """Tell whether two frames are the same map."""
+        return torch.equal(self.shift, other.shift) and torch.equal(self.scale, other.scale)
+
     def log_det(self) -> Tensor:
         """`log |d normalise / dx| = -d log(scale)`."""
         return -math.prod(self.shift.shape) * self.scale.log()

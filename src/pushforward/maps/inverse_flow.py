@@ -19,8 +19,8 @@ __all__ = ["InverseFlow"]
 
 @dataclass(frozen=True)
 class InverseFlow(Coupling):
-    """Pair each target point with `x0 = Phi^-1(x1)`, the trained flow that `fit` goes on from (`init`) solved
-    backwards.
+    """Pair each target point with `x0 = Phi^-1(x1)`, the trained flow that `fit` learns from (`teacher`, or
+    `init`) solved backwards.
 
     The source points that it is given are not used: those that come out are distributed as the source, as far as the
     flow is right. Pairs are deterministic, so what is learned from them is this flow: in fewer steps
@@ -33,10 +33,10 @@ class InverseFlow(Coupling):
 
     def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
         """Return this coupling with the flow. Raises `InputError` where there is none."""
-        if sides.trained is None:
-            raise InputError("InverseFlow pairs by a flow that is trained already: give init")
+        if sides.teacher is None:
+            raise InputError("InverseFlow pairs by a flow that is trained already: give init, or teacher")
         ready = copy(self)
-        object.__setattr__(ready, "_trained", sides.trained)
+        object.__setattr__(ready, "_trained", sides.teacher)
         return ready
 
     @torch.no_grad()

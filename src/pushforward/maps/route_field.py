@@ -38,6 +38,7 @@ class RouteField(Recorded, nn.Module):
         self.field, self.route, self.noise = field, route, noise
         self.event_shape: tuple[int, ...] = field.event_shape  # type: ignore[assignment]
         self.path = Affine()  # its ends are the points themselves
+        self.boundaries = self.path.boundaries
         self.schema: Schema = {}
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:

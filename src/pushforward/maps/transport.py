@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pushforward.conditions import Schema, decode
 from pushforward.errors import InputError
+from pushforward.maps.labels import Labels
 from pushforward.measures import Samples
 
 __all__ = ["Transport"]
@@ -55,6 +56,10 @@ class Transport(ABC):
     def pull(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Carry target points back to the source. Raises `InputError` where the transport is not invertible."""
         raise InputError(f"{type(self).__name__} is not invertible: it has push, but no pull")
+
+    def label(self, y: Tensor, *, steps: int = 1, draws: int = 1, generator: torch.Generator | None = None) -> Labels:
+        """Read the labels, the conditions of the target, off points. Raises `InputError` where that is not known."""
+        raise InputError(f"{type(self).__name__} reads no labels: fit with --path Symmetric")
 
     def log_prob(self, y: Tensor, condition: object = None, *, generator: torch.Generator | None = None) -> Tensor:
         """Log-density in nats of the pushed source at `y`: `(n,)`. Raises `InputError` where there is no density."""

@@ -6,11 +6,13 @@ from pushforward.measures.empirical import Empirical
 from pushforward.measures.files import read
 from pushforward.measures.gaussian import Gaussian
 from pushforward.measures.interpolant_oracle import InterpolantOracle
+from pushforward.measures.label_codecs import LabelCodec, OneHot, OneHotMask, Ordinal, Planes
 from pushforward.measures.measure import Measure, Samples
 from pushforward.measures.mixture import GaussianMixture
 from pushforward.measures.mixture_batch import MixtureBatch
 from pushforward.measures.named import named_measures, takes_shape
 from pushforward.measures.oracle import AffineOracle
+from pushforward.measures.paired_oracle import PairedOracle
 from pushforward.measures.point_oracle import PointOracle
 from pushforward.measures.student_t import StudentT
 from pushforward.measures.toys import (
@@ -40,11 +42,17 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "InterpolantOracle",
+    "LabelCodec",
     "Measure",
     "MixtureBatch",
     "MoonsSklearn",
     "MoonsTorchdyn",
+    "OneHot",
+    "OneHotMask",
+    "Ordinal",
+    "PairedOracle",
     "Pinwheel",
+    "Planes",
     "PointOracle",
     "SCurve",
     "Samples",

@@ -60,6 +60,12 @@ class Empirical(Measure):
         part.weight = None if self.weight is None else self.weight[index] / self.weight[index].sum()
         return part
 
+    def mapped(self, x: Tensor, condition: Condition | None) -> Empirical:
+        """Return the measure of other points and encoded conditions in the place of these, row by row."""
+        other = Empirical(x, weight=self.weight)
+        other._schema, other.condition = self._schema, condition
+        return other
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point."""

@@ -129,7 +129,9 @@ class AffineOracle(Recorded):
         c = self.schedule(torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(x.shape[0]))
         return c.alpha, c.sigma
 
-    def mean_velocity(self, x: Tensor, s: Tensor | float, e: Tensor | float) -> Tensor:
+    def mean_velocity(
+        self, x: Tensor, s: Tensor | float, e: Tensor | float, condition: Condition | None = None
+    ) -> Tensor:
         """Average velocity on the way from time `s` to time `e`: `(flow_map(x, s, e) - x) / (e - s)`, the velocity
         itself where `e = s`: `(B, d)`.
         """

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import torch.autograd.forward_ad as forward_ad
+import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pushforward.networks.forward_mode import in_forward_mode
 
 __all__ = ["attend"]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return `softmax(q k^T / sqrt(d)) v` over the tokens: `(B, heads, tokens, d)` each."""
-    # the fused kernels have no forward-mode derivative: under jvp take the plain one
-    if forward_ad._current_level >= 0:  # pyright: ignore[reportPrivateUsage]
-        with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v)
-    return F.scaled_dot_product_attention(q, k, v)
+def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+    """Return `softmax(q k^T / sqrt(d)) v` over the tokens: `(B, heads, tokens, d)` each; `causal` lets a token see
+    those before it and itself alone.
+    """
+    if in_forward_mode():
+        return _written_out(q, k, v, causal=causal)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def _written_out(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
+    """Attention by its formula: the fused kernels have no derivative in forward mode, and that of the framework's
+    softmax cannot be differentiated again.
+    """
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    weights = (scores - scores.detach().amax(-1, keepdim=True)).exp()
+    return weights / weights.sum(-1, keepdim=True) @ v

@@ -55,6 +55,13 @@ class ConditionEmbedding(nn.Module):
         parts = [embed(condition.get(name), rows) for name, embed in zip(self.names, self.columns, strict=True)]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
+    def silence(self, name: str) -> None:
+        """Let a covariate say nothing until it is trained, whatever its value."""
+        column = self.columns[self.names.index(name)]
+        assert isinstance(column, _Continuous)
+        for parameter in (*column.net[-1].parameters(), column.null):
+            nn.init.zeros_(parameter)
+
 
 def _column_embedding(column: Column, width: int) -> nn.Module:
     return _Continuous(column, width) if column.categories is None else _Categorical(len(column.categories), width)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pushforward.conditions import Condition, Schema
 from pushforward.configuration import Recorded
-from pushforward.contracts import Path, Prediction, VelocityLaw
+from pushforward.contracts import Path, Prediction, TwoTimeField, VelocityLaw
 from pushforward.errors import InputError
 from pushforward.networks.architecture import Architecture
 from pushforward.predictions import as_predictions
@@ -51,8 +51,8 @@ class Field(Recorded, nn.Module):
         self.gaussian_source = gaussian_source
         self.path = path.built(self.event_shape, schema)
         built = isinstance(network, Architecture)
-        states = self.path.target_end.shape(self.event_shape)
-        own = network.build(states, schema, len(self.predicts)) if built else network
+        self.state_shape = states = self.path.target_end.shape(self.path.space.target.shape(self.event_shape))
+        own = network.build(states, self.path.told(schema), len(self.predicts)) if built else network
         self.network = self.path.wrapped(own, states, schema, self.predicts)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
@@ -60,6 +60,50 @@ class Field(Recorded, nn.Module):
         head.
         """
         return self.network(x, t, condition)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What its network was built from. Raises `InputError` for a network that was given as a module."""
+        network = self.__dict__["_init_args"]["network"]
+        if not isinstance(network, Architecture):
+            raise InputError(
+                f"the network of this flow is a module, {type(network).__name__}: nothing says how to widen it"
+            )
+        return network
+
+    @property
+    def boundaries(self) -> tuple[float, ...]:
+        """Times that a step must not cross: those of the path, and those of the network if it names any."""
+        return tuple(sorted({*self.path.boundaries, *getattr(self.network, "boundaries", ())}))
+
+    def entered(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Condition | None:
+        """Return the condition to go on with from the states `x` at time t, where a segment of time begins: with what
+        the network works out once for the whole of it, if it does.
+        """
+        entered = getattr(self.network, "entered", None)
+        return condition if entered is None else entered(x, t, condition)
+
+    def refined(self, x: Tensor, t: Tensor, before: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return dx/dt at `(x, t)` as a light network estimates it from the velocity `before`, a short step earlier.
+        Raises `InputError` for a network without one.
+        """
+        refined = getattr(self.network, "refined", None)
+        if refined is None:
+            raise InputError("this flow has no refiner: train one beside it, fit with --adapter Refiner")
+        return refined(x, t.clamp(*self.path.interval), before, condition)
+
+    def mean_velocity(self, x: Tensor, s: Tensor, e: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the average velocity on the way from `x: (B, *event)` at time s to time e, each `(B,)`. Raises
+        `InputError` for a network that is told one time only.
+        """
+        if not isinstance(self.network, TwoTimeField):
+            raise InputError(
+                "this network is told one time and knows no jumps: fit with --objective MeanFlow, or --network TwoTime"
+            )
+        low, high = self.path.interval
+        if (low, high) != (0.0, 1.0):
+            s, e = s.clamp(low, high), e.clamp(low, high)
+        return self.network.mean_velocity(x, s, e, condition)
 
     @property
     def law(self) -> VelocityLaw:

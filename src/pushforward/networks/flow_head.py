@@ -20,6 +20,13 @@ __all__ = ["FlowHead", "FlowLaw", "HierarchicalFlow"]
 
 STATE, TIME, FEATURES = "state of the outer flow", "time of the outer flow", "features of the backbone"
 UNIFORM_TIME = Column(None, 1, 0.5, 12**-0.5)
+TRANSITION_MATCHING = Reference(
+    "shaul2025transition",
+    "Transition Matching: Scalable and Flexible Generative Modeling",
+    "Shaul, Neta and Singer, Uriel and Gat, Itai and Lipman, Yaron",
+    2025,
+    arxiv="2506.23589",
+)
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,7 @@ class FlowHead(Architecture):
     torch.Size([5, 2])
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "shaul2025transition",
-            "Transition Matching: Scalable and Flexible Generative Modeling",
-            "Shaul, Neta and Singer, Uriel and Gat, Itai and Lipman, Yaron",
-            2025,
-            arxiv="2506.23589",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (TRANSITION_MATCHING,)
     backbone: Architecture = field(default_factory=MLP)
     head: Architecture = field(default_factory=lambda: MLP(width=64, depth=2))
     inner_steps: int = 4
@@ -133,13 +132,8 @@ class FlowLaw(nn.Module):
     ) -> Tensor:
         """Draw one velocity for each row of `x: (B, *event)`, `t: (B,)`, from fresh noise."""
         context = self.context(x, t, condition)
-        v = self.parts(torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device))
-        h = 1 / self.steps
-        for step in range(self.steps):
-            tau = v.new_full((len(v),), step * h)
-            half = torch.add(v, self.inner(v, tau, context), alpha=h / 2)
-            v = torch.add(v, self.inner(half, tau + h / 2, context), alpha=h)
-        return v.reshape(x.shape)
+        v0 = self.parts(torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device))
+        return drawn_by(self.inner, v0, context, self.steps).reshape(x.shape)
 
     def mean(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the expected velocity: `(B, *event)`, the mean of `v0 + a(v0, 0) = E[v | v0]` over `mean_draws` fixed
@@ -160,6 +154,16 @@ class FlowLaw(nn.Module):
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return `mean`, what a field makes of the network."""
         return self.mean(x, t, condition)
+
+
+def drawn_by(flow: nn.Module, noise: Tensor, told: Condition, steps: int) -> Tensor:
+    """Return where a flow carries `noise: (B, *event)` from time 0 to 1 in midpoint steps, given what it is `told`."""
+    v, h = noise, 1 / steps
+    for step in range(steps):
+        tau = v.new_full((len(v),), step * h)
+        half = torch.add(v, flow(v, tau, told), alpha=h / 2)
+        v = torch.add(v, flow(half, tau + h / 2, told), alpha=h)
+    return v
 
 
 class _State(nn.Module):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition, concatenate_conditions
-from pushforward.contracts import VelocityField
+from pushforward.contracts import Path, TrainedField, VelocityField
 from pushforward.errors import InputError
 from pushforward.tensors import bcast
 
@@ -51,6 +51,18 @@ class ClassifierFree:
         object.__setattr__(self, "interval", tuple(self.interval))
         if not 0 <= self.interval[0] < self.interval[1] <= 1:
             raise InputError(f"interval is {self.interval}, wanted (low, high) with 0 <= low < high <= 1")
+
+    @property
+    def boundaries(self) -> tuple[float, ...]:
+        """Times that a step must not cross: those of the field."""
+        return getattr(self.field, "boundaries", ())
+
+    @property
+    def path(self) -> Path:
+        """How the field's pairs were joined: its guided predictions convert into each other as its own do. Raises
+        `AttributeError` for a field without one.
+        """
+        return cast(TrainedField, self.field).path
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the guided dx/dt at `x: (B, *event)`, `t: (B,)`."""

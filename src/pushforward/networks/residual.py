@@ -20,7 +20,7 @@ from pushforward.networks.embedding import ConditionEmbedding, FourierTime
 from pushforward.networks.field import Field
 from pushforward.networks.mlp import MLP
 
-__all__ = ["Adapter", "ContractiveResidual", "Corrected", "Residual"]
+__all__ = ["Adapter", "Additive", "ContractiveResidual", "Corrected", "Residual", "of_velocities"]
 
 
 _PAPER = Reference(
@@ -33,7 +33,27 @@ _PAPER = Reference(
 
 
 class Adapter(ABC):
-    """A residual to train beside a field that stays as it is: what is added to its velocity."""
+    """What is trained beside a field that stays as it is."""
+
+    @abstractmethod
+    def adapted(self, field: Field) -> Field:
+        """Return a field that starts from `field`, which it holds with its parameters frozen. Raises `InputError` for
+        one that cannot be adapted.
+        """
+
+
+def of_velocities(field: Field, network: nn.Module) -> Field:
+    """Return a field like `field`, of a `network` that predicts the velocity as a user sees it. Raises `InputError` for
+    a path whose network works in coordinates of its own.
+    """
+    if field.path.wrapped(network, field.event_shape, field.schema, ("velocity",)) is not network:
+        raise InputError(f"a residual is added to velocities, which {type(field.path).__name__} transforms")
+    adapted = Field(network, field.path, field.event_shape, field.schema, "velocity", field.gaussian_source)
+    return adapted.train(field.training)
+
+
+class Additive(Adapter):
+    """A residual to train: what is added to the velocity of the field."""
 
     @abstractmethod
     def build(self, event_shape: tuple[int, ...], schema: Schema) -> nn.Module:
@@ -43,15 +63,11 @@ class Adapter(ABC):
         """Return a field that starts from `field`, which it holds with its parameters frozen. Raises `InputError` for a
         path whose network works in coordinates of its own.
         """
-        corrected = Corrected(field, self)
-        if field.path.wrapped(corrected, field.event_shape, field.schema, ("velocity",)) is not corrected:
-            raise InputError(f"a residual is added to velocities, which {type(field.path).__name__} transforms")
-        adapted = Field(corrected, field.path, field.event_shape, field.schema, "velocity", field.gaussian_source)
-        return adapted.train(field.training)
+        return of_velocities(field, Corrected(field, self))
 
 
 @dataclass(frozen=True)
-class Residual(Adapter):
+class Residual(Additive):
     """Add a network of any architecture to the velocity, zero at first as architectures are."""
 
     references: ClassVar[tuple[Reference, ...]] = (_PAPER,)
@@ -63,7 +79,7 @@ class Residual(Adapter):
 
 
 @dataclass(frozen=True)
-class ContractiveResidual(Adapter):
+class ContractiveResidual(Additive):
     """Add to the velocity a residual that draws points together: `r(x, t) = ramp(t) [g(t) - W^T (s(t) tanh(W x +
     b(t)))]` with `s >= 0`.
 
@@ -92,10 +108,10 @@ class ContractiveResidual(Adapter):
 class Corrected(Recorded, nn.Module):
     """The velocity of a frozen field plus a residual; `forward(x, t, condition)`, like x."""
 
-    def __init__(self, frozen: Field, adapter: Adapter) -> None:
+    def __init__(self, frozen: Field, adapter: Additive) -> None:
         super().__init__()
         self.frozen = frozen.requires_grad_(False)
-        self.residual = adapter.build(frozen.event_shape, frozen.schema)
+        self.residual = adapter.build(frozen.state_shape, frozen.path.told(frozen.schema))
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the corrected velocity at `x: (B, *event)`, `t: (B,)`."""

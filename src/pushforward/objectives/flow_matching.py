@@ -7,39 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.conditions import Schema, drop_rows
-from pushforward.contracts import Loss, Pairs, Path, Prediction, Times
+from pushforward.contracts import Loss, Pairs, Path, Times
 from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.objectives._antithetic import with_reflections
 from pushforward.objectives.condition_law import ConditionLaw
+from pushforward.objectives.distance import Distance, SquaredError
 from pushforward.objectives.objective import Objective
+from pushforward.objectives.regression import Regression
 from pushforward.objectives.time import TimeLaw, Uniform
 from pushforward.objectives.weighting import Unweighted, Weighting
-from pushforward.tensors import flat_mean
 
-__all__ = ["FlowMatching", "Regression"]
-
-
-@dataclass(frozen=True)
-class Regression:
-    """What a network said about a batch and what it should have said: `prediction: (B, heads C, *rest)` and a target
-    `(B, C, *rest)` for each head, of the `kinds` that it predicts, with the weights of each `(B,)`.
-    """
-
-    prediction: Tensor
-    targets: tuple[Tensor, ...]
-    pairs: Pairs
-    weights: tuple[Tensor | None, ...]
-    kinds: tuple[Prediction, ...]
-
-    def against(self, rows: Tensor) -> Regression:
-        """Return the same predictions held against the targets of other rows: `(B,)` row numbers."""
-        return replace(self, targets=tuple(target[rows] for target in self.targets))
+__all__ = ["FlowMatching", "within"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +57,7 @@ class FlowMatching(Objective):
     condition_dropout: float = 0.0
     antithetic: bool = False
     condition_law: ConditionLaw | None = None
+    distance: Distance = field(default_factory=SquaredError)
 
     def __post_init__(self) -> None:
         if not 0 <= self.condition_dropout <= 1:
@@ -98,7 +81,7 @@ class FlowMatching(Objective):
         """
         x1 = pairs.x1
         times = self.time.sample(len(pairs), generator=generator, device=x1.device, dtype=x1.dtype)
-        times = _within(times, path.interval)
+        times = within(times, path.interval)
         point = path.point(pairs, times, generator=generator)
         condition = pairs.condition
         if self.condition_law is not None:
@@ -109,65 +92,18 @@ class FlowMatching(Objective):
         targets = tuple(path.target(point, kind, gaussian_source=pairs.gaussian_source) for kind in field.predicts)
         prediction = field(point.x, point.t, condition)
         weights = tuple(self.weighting(times, path, kind) for kind in field.predicts)
-        return Regression(prediction, targets, pairs, weights, field.predicts)
+        return Regression(prediction, targets, pairs, weights, field.predicts, self.distance)
 
     def loss(self, regression: Regression) -> Loss:
         """Return the mean squared error of a regression, weighted by time and by pair."""
-        loss = _reduce(regression)
+        loss = regression.loss()
         if not self.antithetic or loss.per_sample is None:
             return loss
         return replace(loss, per_sample=loss.per_sample.view(2, -1).mean(0))
 
 
-def _reduce(regression: Regression) -> Loss:
-    prediction, targets, pairs = regression.prediction, regression.targets, regression.pairs
-    weights, kinds = regression.weights, regression.kinds
-    target = targets[0] if len(targets) == 1 else torch.cat(targets, 1)
-    if prediction.shape != target.shape:
-        wanted = f"{tuple(target.shape)}, one like x for each of {', '.join(kinds)}"
-        raise InputError(f"the network returned {tuple(prediction.shape)}, wanted {wanted}")
-    if len(kinds) == 1 and weights[0] is None and pairs.weight is None and pairs.mask is None:
-        # one fused kernel each way; the mean of equal means is the mean of all
-        total = F.mse_loss(prediction, target)
-        return Loss(total, {}, flat_mean(F.mse_loss(prediction.detach(), target, reduction="none")))
-    errors = (prediction - target).square().chunk(len(targets), 1)
-    means = [flat_mean(error) if pairs.mask is None else _masked_mean(error, pairs.mask) for error in errors]
-    losses = torch.stack([_weighted(mean, weight) for mean, weight in zip(means, weights, strict=True)])
-    by_head = _over_pairs(losses, pairs.weight)
-    terms: dict[str, Tensor] = {}
-    if len(kinds) > 1:
-        terms.update(zip(kinds, by_head.detach().unbind(), strict=True))
-    return Loss(by_head.mean(), terms, losses.detach().mean(0))
-
-
-def _weighted(per_sample: Tensor, weight: Tensor | None) -> Tensor:
-    return per_sample if weight is None else _factor("the weighting", weight, per_sample) * per_sample
-
-
-def _over_pairs(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of `losses: (heads, B)` over the pairs, by their weights: `(heads,)`."""
-    if weight is None:
-        return losses.mean(1)
-    importance = _factor("pairs.weight", weight, losses[0])
-    return torch.mv(losses, importance / importance.sum())
-
-
-def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the free entries of each row; zero for a row without any."""
-    free = mask.expand_as(error).to(error.dtype).flatten(1)
-    return (error.flatten(1) * free).sum(1) / free.sum(1).clamp(min=1)
-
-
-def _factor(name: str, factor: Tensor, per_sample: Tensor) -> Tensor:
-    # (B, 1) times (B,) would broadcast to (B, B), and train towards the wrong thing without a word
-    if factor.shape != per_sample.shape:
-        raise InputError(
-            f"{name} has shape {tuple(factor.shape)}, wanted one number per sample, {tuple(per_sample.shape)}"
-        )
-    return factor.to(per_sample.dtype)
-
-
-def _within(times: Times, interval: tuple[float, float]) -> Times:
+def within(times: Times, interval: tuple[float, float]) -> Times:
+    """Squeeze times into an interval, where that is smaller than [0, 1]."""
     low, high = interval
     if (low, high) == (0.0, 1.0):
         return times

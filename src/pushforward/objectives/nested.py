@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition, drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
-from pushforward.networks import Field, FlowLaw
+from pushforward.networks import Field, FlowHead, FlowLaw
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.time import TimeLaw, Uniform
 from pushforward.objectives.velocity_bank import VelocityBank
 from pushforward.paths import Affine
 from pushforward.tensors import flat_mean
 
-__all__ = ["NestedFlowMatching"]
+__all__ = ["NestedFlowMatching", "inner_errors"]
 
 INNER = Affine()
 """The path of the inner flow is straight."""
@@ -50,13 +50,7 @@ class NestedFlowMatching(Objective):
             2025,
             arxiv="2507.13350",
         ),
-        Reference(
-            "shaul2025transition",
-            "Transition Matching: Scalable and Flexible Generative Modeling",
-            "Shaul, Neta and Singer, Uriel and Gat, Itai and Lipman, Yaron",
-            2025,
-            arxiv="2506.23589",
-        ),
+        *FlowHead.references,
     )
     time: TimeLaw = field(default_factory=Uniform)
     inner_time: TimeLaw = field(default_factory=Uniform)
@@ -88,17 +82,21 @@ class NestedFlowMatching(Objective):
             v0 = torch.randn(v1.shape, generator=generator, dtype=v1.dtype, device=v1.device)
         else:
             v0, v1 = self.bank(pairs, point, path.schedule(times.input), generator=generator)
-        loss = self._inner(law, v0, v1, context, generator).view(self.draws, len(pairs), -1).mean((0, 2))
+        told = {name: column.repeat(self.draws, *[1] * (column.ndim - 1)) for name, column in context.items()}
+        errors = inner_errors(law.inner, law.parts(v0), law.parts(v1), told, self.inner_time, generator=generator)
+        loss = errors.view(self.draws, len(pairs), -1).mean((0, 2))
         if pairs.weight is None:
             return Loss(loss.mean(), {}, loss.detach())
         return Loss(pairs.weight @ loss / pairs.weight.sum(), {}, loss.detach())
 
-    def _inner(
-        self, law: FlowLaw, v0: Tensor, v1: Tensor, context: Condition, generator: torch.Generator | None
-    ) -> Tensor:
-        """Return the errors of the inner flow from noises to velocities, `(draws B, *event)`, part by part."""
-        told = {name: column.repeat(self.draws, *[1] * (column.ndim - 1)) for name, column in context.items()}
-        inner = Pairs(law.parts(v0), law.parts(v1))
-        taus = self.inner_time.sample(len(inner), generator=generator, device=v1.device, dtype=v1.dtype)
-        point = INNER.point(inner, taus)
-        return flat_mean((law.inner(point.x, point.t, told) - point.v).square())
+
+def inner_errors(
+    flow: nn.Module, v0: Tensor, v1: Tensor, told: Condition, time: TimeLaw, *, generator: torch.Generator | None
+) -> Tensor:
+    """Return the mean squared errors `(B,)` of a flow from noises to points, `(B, *event)` each, at times drawn from
+    the law `time`, given what it is `told`.
+    """
+    inner = Pairs(v0, v1)
+    taus = time.sample(len(inner), generator=generator, device=v1.device, dtype=v1.dtype)
+    point = INNER.point(inner, taus)
+    return flat_mean((flow(point.x, point.t, told) - point.v).square())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
+from torch import nn
 
 from pushforward.conditions import Schema
-from pushforward.contracts import Loss, Pairs, Path
-from pushforward.networks import Field
+from pushforward.contracts import Loss, Pairs, Path, Sides
+from pushforward.networks import Architecture, Field
+from pushforward.solvers import DormandPrince, Solver
 
 __all__ = ["Objective"]
 
@@ -21,6 +24,26 @@ class Objective(ABC):
         the objective adds some.
         """
         return schema
+
+    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
+        """Return this objective after a look at the data, from which it may set itself up; by default it needs none."""
+        return self
+
+    def at(self, progress: float) -> Objective:
+        """Return what is minimised when the fraction `progress` of the training is done: the same, unless it changes on
+        the way.
+        """
+        return self
+
+    def architecture(self, network: Architecture | nn.Module) -> Architecture | nn.Module:
+        """Return what is trained where the user names a `network` for the velocity: that, unless more than the velocity
+        is asked of it.
+        """
+        return network
+
+    def sampler(self) -> Solver:
+        """Return how what it trains is solved unless told otherwise."""
+        return DormandPrince()
 
     @abstractmethod
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:

@@ -22,6 +22,7 @@ __all__ = [
     "Beta",
     "CosMap",
     "Discrete",
+    "Fixed",
     "Interval",
     "LogitNormal",
     "Mode",
@@ -299,6 +300,27 @@ class Discrete(TimeLaw):
     def log_prob(self, t: Tensor) -> Tensor:
         """`-log k`."""
         return torch.full_like(t, -math.log(self.k))
+
+
+@dataclass(frozen=True)
+class Fixed(TimeLaw):
+    """One time and no other: at 0 what a single Euler step from the source evaluates, at 1 what one back from the
+    target does. `log_prob` is the log-mass, 0.
+    """
+
+    t: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.t <= 1:
+            raise InputError(f"Fixed needs a time in [0, 1], got {self.t}")
+
+    def times(self, draws: Draws) -> Times:
+        """Return the time for every row."""
+        return self._at(draws.uniform().fill_(self.t))
+
+    def log_prob(self, t: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(t)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from pushforward.citations import Reference
 from pushforward.contracts import Coefficients, Path, Prediction, Times
 from pushforward.errors import InputError
 from pushforward.objectives.time import LogitNormal, TimeLaw
-from pushforward.paths import Affine
+from pushforward.paths import CAF, Affine
 
 __all__ = [
-    "P2", "DataWeighting", "DensityAsWeight", "EDMWeight", "ImportanceCorrected", "Likelihood", "MinSNR", "Sigmoid",
-    "Unweighted", "Weighting", "effective_data_weight", "error_factor",
+    "P2", "DataWeighting", "DensityAsWeight", "Displacement", "EDMWeight", "ImportanceCorrected", "Likelihood",
+    "MinSNR", "Sigmoid", "Unweighted", "Weighting", "effective_data_weight", "error_factor",
 ]  # fmt: skip
 
 
@@ -67,6 +67,21 @@ class Unweighted(Weighting):
     def __call__(self, times: Times, path: Path, predicts: Prediction) -> Tensor | None:
         """Return `None`: one everywhere."""
         return None
+
+
+@dataclass(frozen=True)
+class Displacement(Weighting):
+    """The plain squared error of the displacement `x1 - x0`, whatever is predicted: `1 / sigma^2` on the data error,
+    `1 / Delta^2` on that of the velocity. On straight paths at a changing speed, slow times count as much as fast ones.
+    """
+
+    references: ClassVar[tuple[Reference, ...]] = (CAF,)
+
+    def __call__(self, times: Times, path: Path, predicts: Prediction) -> Tensor | None:
+        """Return the weights. Raises `InputError` for a path that is not affine."""
+        c = coefficients(path, times.label)
+        factor = c.delta if predicts in ("velocity", "drift") else c.sigma * error_factor(c, predicts)
+        return factor.square().reciprocal()
 
 
 class DataWeighting(Weighting):

@@ -1,11 +1,14 @@
 """Paths: how the two ends of a pair are joined in time, and what can be converted into what along the way."""
 
+from pushforward.paths.accelerating import CAF, Accelerating
+from pushforward.paths.acceleration import Accelerated, Acceleration, OnAccelerating
 from pushforward.paths.affine import Affine
 from pushforward.paths.amplified import Amplified
 from pushforward.paths.blend import Blend, EncodingDecoding, LinearBlend, Mirror, TrigBlend
 from pushforward.paths.brownian import BrownianBridge
-from pushforward.paths.codec import Codec, PrincipalComponents
+from pushforward.paths.codec import Codec, CodecToLoad, PrincipalComponents, UncertainCodec
 from pushforward.paths.conversions import conversion
+from pushforward.paths.encoded_source import EncodedSource
 from pushforward.paths.gamma import BrownianGamma, Gamma, QuadraticGamma, SigmoidGamma, SineGamma, Spread
 from pushforward.paths.interpolant import Interpolant
 from pushforward.paths.kinetic import KineticOptimal, kinetic_energy, kinetic_optimal, mmse, separation
@@ -16,22 +19,36 @@ from pushforward.paths.reparametrised import Reparametrised
 from pushforward.paths.route import Route, follow_route
 from pushforward.paths.schedule import Schedule
 from pushforward.paths.schedules import VE, VP, CondOT, LinearVP, Polynomial, Trig
+from pushforward.paths.segments import Segments
+from pushforward.paths.stable_diffusion import AutoencoderKLCodec, PretrainedAutoencoderKL
+from pushforward.paths.symmetric import Symmetric
 from pushforward.paths.tabulated import Tabulated
 from pushforward.paths.transforms import BridgeStep, Preconditioning, bridge_step, change_schedule, edm_preconditioning
+from pushforward.paths.variational import FrozenCodec, VariationalCodec
+from pushforward.paths.windows import PERFLOW, Windows
 
 __all__ = [
+    "CAF",
     "EDM_REFERENCE",
+    "PERFLOW",
     "VE",
     "VP",
+    "Accelerated",
+    "Accelerating",
+    "Acceleration",
     "Affine",
     "Amplified",
+    "AutoencoderKLCodec",
     "Blend",
     "BridgeStep",
     "BrownianBridge",
     "BrownianGamma",
     "Codec",
+    "CodecToLoad",
     "CondOT",
+    "EncodedSource",
     "EncodingDecoding",
+    "FrozenCodec",
     "Gamma",
     "Interpolant",
     "KineticOptimal",
@@ -41,19 +58,26 @@ __all__ = [
     "LinearVP",
     "Mirror",
     "NeuralDiffusion",
+    "OnAccelerating",
     "Polynomial",
     "Preconditioning",
+    "PretrainedAutoencoderKL",
     "PrincipalComponents",
     "QuadraticGamma",
     "Reparametrised",
     "Route",
     "Schedule",
+    "Segments",
     "SigmoidGamma",
     "SineGamma",
     "Spread",
+    "Symmetric",
     "Tabulated",
     "Trig",
     "TrigBlend",
+    "UncertainCodec",
+    "VariationalCodec",
+    "Windows",
     "bridge_step",
     "change_schedule",
     "conversion",

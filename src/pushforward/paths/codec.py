@@ -1,4 +1,4 @@
-"""Autoencoders as ends of a path: points on one side, latents on the other."""
+"""Codecs: frozen autoencoders, in whose latent space a flow can live."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushforward.conditions import Condition
 from pushforward.ends import End
 from pushforward.errors import InputError
 
-__all__ = ["Codec", "Forgetful", "PrincipalComponents"]
+__all__ = ["Codec", "CodecToLoad", "Forgetful", "PrincipalComponents", "UncertainCodec"]
 
 
 class Forgetful(End):
@@ -25,11 +25,19 @@ class Forgetful(End):
 
 
 class Codec(Forgetful):
-    """A frozen autoencoder, whose latents are of unit size and have no more numbers than its points."""
+    """A frozen autoencoder, whose latents are of unit size and have no more numbers than its points.
+
+    What a flow is trained on is `draw(summary(x))`: the summary of a data set is computed once and kept.
+    """
+
+    @property
+    def is_random(self) -> bool:
+        """Whether a point has a distribution of latents, from which training draws anew each time."""
+        return False
 
     @abstractmethod
-    def fitted(self, points: Tensor) -> Self:
-        """Return the codec for data like `points: (n, *event)`, which are in the units of the network."""
+    def fitted(self, points: Tensor) -> Codec:
+        """Return the codec for data like `points: (n, *event)`, in their units; one that is fitted stays as it is."""
 
     @abstractmethod
     def shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -39,6 +47,61 @@ class Codec(Forgetful):
     @abstractmethod
     def decoded_shape(self) -> tuple[int, ...]:
         """Shape of the points that it decodes to."""
+
+    def summary(self, x: Tensor) -> Tensor:
+        """Return what is kept of points `x: (B, *event)` to draw their latents from: the latents themselves."""
+        return self.encode(x)
+
+    def draw(self, summary: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return a latent for each row of a summary: `(B, *latent)`."""
+        return summary
+
+
+class UncertainCodec(Codec):
+    """A codec that finds mean and deviation of every number of a latent; a summary holds one after the other along the
+    first axis of a latent.
+
+    `encode` is the mean; training draws `mean + deviation noise`.
+    """
+
+    @property
+    def is_random(self) -> bool:
+        """Yes."""
+        return True
+
+    def encode(self, x: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the mean: `(B, *event) -> (B, *latent)`."""
+        return self.summary(x).chunk(2, 1)[0]
+
+    def draw(self, summary: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return `mean + deviation noise`."""
+        mean, deviation = summary.chunk(2, 1)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return torch.addcmul(mean, deviation, noise)
+
+
+class CodecToLoad(Codec):
+    """Where a codec is kept: `fitted` returns the codec itself, and everything else waits for that."""
+
+    def shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Raise `InputError`."""
+        raise self._unloaded()
+
+    @property
+    def decoded_shape(self) -> tuple[int, ...]:
+        """Raise `InputError`."""
+        raise self._unloaded()
+
+    def encode(self, x: Tensor, condition: Condition | None = None) -> Tensor:
+        """Raise `InputError`."""
+        raise self._unloaded()
+
+    def decode(self, state: Tensor, condition: Condition | None = None) -> Tensor:
+        """Raise `InputError`."""
+        raise self._unloaded()
+
+    def _unloaded(self) -> InputError:
+        return InputError(f"{type(self).__name__} is not loaded yet: fit does it, or call fitted(points)")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
 from pushforward.predictions import Prediction
 
-__all__ = ["check_gaussian", "conversion"]
+__all__ = ["check_gaussian", "conversion", "refuse_scores"]
 
 _Row = tuple[Tensor | float, Tensor | float]
 
@@ -40,6 +40,12 @@ def check_gaussian(gaussian_source: bool, *kinds: Prediction) -> None:
             "exactly N(0, I): use the independent coupling with a standard normal source (gaussian_source=True), or a "
             "path with its own noise such as BrownianBridge"
         )
+
+
+def refuse_scores(path: str, *kinds: Prediction) -> None:
+    """Raise `InputError` for a score, or noise of the path's own, on a `path` whose source is never N(0, I)."""
+    if "score" in kinds or "denoiser" in kinds:
+        raise InputError(f"{path} has no score and no denoiser: what it starts from carries the condition")
 
 
 def conversion(c: Coefficients, src: Prediction, dst: Prediction) -> tuple[Tensor, Tensor]:

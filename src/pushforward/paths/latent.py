@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pushforward.citations import Reference
-from pushforward.conditions import Condition, Schema
+from pushforward.conditions import Column, Condition, Schema
+from pushforward.configuration import Recorded
 from pushforward.contracts import Pairs, Path, PathPoint, Prediction, Sides, Times
-from pushforward.ends import Chained, End
-from pushforward.errors import InputError
+from pushforward.ends import End
+from pushforward.errors import InputError, nearest
+from pushforward.observations import point_column
 from pushforward.paths.affine import Affine
 from pushforward.paths.codec import Codec, Forgetful, PrincipalComponents
+from pushforward.spaces import Space
 
 __all__ = ["Latent"]
 
 FITTED_ON = 20_000
 
 
-@dataclass(frozen=True)
-class Latent(Path):
-    """Join the first numbers of the source point, as many as a latent has, and the latent of the target point by an
-    affine `path`: `x_t = alpha_t encode(x1) + sigma_t leading(x0)`.
+class Latent(Recorded, nn.Module, Path):
+    """Join noise and the latents of the target by an affine `path`: `x_t = alpha_t encode(x1) + sigma_t x0`.
 
-    The states of the flow, and what its network sees and predicts, are latents; sources and targets keep the shape of
-    the data. Of a N(0, I) source the leading numbers are N(0, I) themselves, so that scores keep their meaning, in the
-    latent space. `push` decodes where the flow ends, `pull` fills up with zeros. The `codec` is fitted to the target
-    before training, in the units of the network, and frozen.
+    Pairs, states, and what the network sees and predicts are latents; sources and targets keep the shape of the data.
+    Of a source point its first numbers are taken, as many as a latent has: of N(0, I) these are N(0, I) themselves, so
+    that scores keep their meaning, in the latent space. `push` decodes where the flow ends, `pull` fills up with zeros.
+    The `codec` is made ready before training, in the units of the data, and is frozen; the summary that it draws
+    latents from is computed once for a data set.
+
+    Conditions of the shape of a point (a masked image) that are named in `encoded` are shown to the network as latents,
+    in the units of those; maps with a number or more for each pixel (a mask, classes) that are named in `resized` are
+    brought to the size of a latent by nearest neighbours, and left alone where latents are vectors. `Concatenated`
+    appends both to the state.
 
     For a decoder with Lipschitz constant L the distance to the data is that of the reconstructions and that of the
     latents: `W2(data, model) <= rms |x - decode(encode(x))| + L W2(encode(data), latents of the model)`.
-
-    Raises `InputError` for a mask of known entries, which latents do not have.
     """
 
     references: ClassVar[tuple[Reference, ...]] = (
@@ -47,13 +54,42 @@ class Latent(Path):
             arxiv="2307.08698",
         ),
     )
-    codec: Codec = field(default_factory=PrincipalComponents)
-    path: Affine = field(default_factory=Affine)
 
-    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
+    def __init__(
+        self,
+        codec: Codec | None = None,
+        path: Affine | None = None,
+        encoded: tuple[str, ...] = (),
+        resized: tuple[str, ...] = (),
+    ) -> None:
+        """Hold the codec (by default `PrincipalComponents()`) and the path between latents (by default `Affine()`)."""
+        super().__init__()
+        self.codec, self.path = codec or PrincipalComponents(), path or Affine()
+        self.encoded, self.resized = tuple(encoded), tuple(resized)
+
+    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Latent:
         """Return this path with its codec fitted to points of the target."""
         points = sides.target(FITTED_ON, generator=generator)[0] if sides.data is None else sides.data[0]
-        return replace(self, codec=self.codec.fitted(points))
+        return Latent(self.codec.fitted(points), self.path, self.encoded, self.resized)
+
+    @property
+    def space(self) -> Space:
+        """The space of the latents."""
+        return _Latents(
+            source=_Leading(self.codec), target=self.codec, codec=self.codec, encoded=self.encoded, resized=self.resized
+        )
+
+    def told(self, schema: Schema) -> Schema:
+        """Return the conditions with those that are `encoded` or `resized` as the network sees them. Raises
+        `InputError` where there is no such condition, or it is no map.
+        """
+        data, latent = self.codec.decoded_shape, self.codec.shape(self.codec.decoded_shape)
+        seen = {name: point_column(latent) for name in self.encoded}
+        seen |= {name: _resized_column(name, schema, data, latent) for name in self.resized}
+        for name in self.encoded:
+            if name not in schema or schema[name].width != math.prod(data):
+                raise InputError(f"no condition {name!r} holds points of shape {data}{nearest(name, schema)}")
+        return schema | seen
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -62,13 +98,13 @@ class Latent(Path):
 
     @property
     def source_end(self) -> End:
-        """The leading numbers of a source point, then what the path makes of them."""
-        return Chained(_Leading(self.codec), self.path.source_end)
+        """What the path makes of noise in the latent space."""
+        return self.path.source_end
 
     @property
     def target_end(self) -> End:
-        """The latent of a target point, then what the path makes of it."""
-        return Chained(self.codec, self.path.target_end)
+        """What the path makes of latents."""
+        return self.path.target_end
 
     def wrapped(
         self, network: nn.Module, event_shape: tuple[int, ...], schema: Schema, predicts: tuple[Prediction, ...]
@@ -77,12 +113,12 @@ class Latent(Path):
         return self.path.wrapped(network, event_shape, schema, predicts)
 
     def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
-        """Return the latent state of each pair and its velocity; the ends of the point are latents too."""
-        return self.path.point(self._latents(pairs), times, generator=generator)
+        """Return the state of each pair of latents and its velocity."""
+        return self.path.point(pairs, times, generator=generator)
 
     def reflected(self, point: PathPoint, pairs: Pairs, times: Times) -> PathPoint:
         """Return the same point with the source negated."""
-        return self.path.reflected(point, self._latents(pairs), times)
+        return self.path.reflected(point, pairs, times)
 
     def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
         """Return what is regressed on, in the latent space."""
@@ -99,12 +135,6 @@ class Latent(Path):
     ) -> Tensor:
         """Turn several predictions into another, in the latent space."""
         return self.path.derive(known, x, t, dst, gaussian_source=gaussian_source)
-
-    def _latents(self, pairs: Pairs) -> Pairs:
-        if pairs.mask is not None:
-            raise InputError("a latent has no known entries: use a coupling without a mask, or a path of the data")
-        with torch.no_grad():  # frozen
-            return replace(pairs, x0=_Leading(self.codec).encode(pairs.x0), x1=self.codec.encode(pairs.x1))
 
 
 @dataclass(frozen=True)
@@ -128,3 +158,36 @@ class _Leading(Forgetful):
         whole = flat.new_zeros(len(flat), torch.Size(shape).numel())
         whole[:, : flat.shape[1]] = flat
         return whole.reshape(-1, *shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Latents(Space):
+    """The space of the latents of a codec: noise loses its last numbers, conditions that are maps become smaller."""
+
+    codec: Codec
+    encoded: tuple[str, ...]
+    resized: tuple[str, ...]
+
+    def condition(self, condition: Condition | None, normalise: Callable[[Tensor], Tensor]) -> Condition | None:
+        """Return the condition with its maps in the latent space."""
+        if condition is None:
+            return None
+        data = self.codec.decoded_shape
+        points = {name: normalise(condition[name].reshape(-1, *data)) for name in self.encoded}
+        seen = {name: self.codec.encode(x).flatten(1) for name, x in points.items()}
+        return condition | seen | {name: self._resized(condition[name]) for name in self.resized}
+
+    def _resized(self, column: Tensor) -> Tensor:
+        data = self.codec.decoded_shape
+        size = self.codec.shape(data)[1:]
+        maps = column.reshape(len(column), -1, *data[1:])
+        return (F.interpolate(maps, size=size, mode="nearest") if size else maps).flatten(1)
+
+
+def _resized_column(name: str, schema: Schema, data: tuple[int, ...], latent: tuple[int, ...]) -> Column:
+    """Return the column of a map with one number or more for each place of the data, brought to those of a latent."""
+    places = math.prod(data[1:]) if len(latent) > 1 else 1
+    column = schema.get(name)
+    if column is None or column.categories is not None or column.width % places:
+        raise InputError(f"no condition {name!r} is a map of {places} places{nearest(name, schema)}")
+    return Column(None, column.width // places * math.prod(latent[1:]), column.shift, column.scale)

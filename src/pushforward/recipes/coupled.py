@@ -17,7 +17,7 @@ from pushforward.maps import FlowTransport, Frame
 from pushforward.measures import Empirical, Gaussian, Measure, digits
 from pushforward.metrics import effective_share, energy_distance, path_energy
 from pushforward.randomness import seeded
-from pushforward.recipes.experiment import Experiment, Figures, class_names
+from pushforward.recipes.experiment import Figures, ImageExperiment, Outcome, Sheet, class_names
 from pushforward.solvers import FixedStep
 from pushforward.training import FramedSides, fit_config, read_history
 
@@ -27,7 +27,7 @@ BATCHES = 8
 
 
 @dataclass(frozen=True)
-class CoupledDigits(Experiment):
+class CoupledDigits(ImageExperiment):
     """Fit a flow from noise to half of scikit-learn's digits, as vectors of 64 numbers, and look at its coupling.
 
     `config` holds arguments of `fit`. With `by_class` the flow is conditional, and compared with the held-out half
@@ -40,7 +40,7 @@ class CoupledDigits(Experiment):
     by_class: bool = False
     evaluations: tuple[int, ...] = (1, 2, 4, 8, 100)
 
-    def run(self, seed: int) -> Figures:
+    def shown(self, seed: int) -> Outcome:
         """Fit on one half, compare with the other."""
         everything = digits()
         order = torch.randperm(len(everything), generator=seeded(seed, "halves"))
@@ -61,7 +61,15 @@ class CoupledDigits(Experiment):
         coupling = build(self.config["coupling"])
         frames = (transport.source_frame, transport.target_frame)
         figures = coupling_figures(coupling, Gaussian.standard(train.shape[1]), measure, frames)
-        return losses | found | figures | {"training seconds": seconds}
+        sheets = (self._sheet(transport, seed), Sheet("held out, real", held_out[:100].reshape(-1, 1, 8, 8)))
+        return Outcome(losses | found | figures | {"training seconds": seconds}, sheets)
+
+    def _sheet(self, transport: FlowTransport, seed: int) -> Sheet:
+        steps, noise = max(self.evaluations), torch.randn(100, *transport.event_shape, generator=seeded(seed, "sheet"))
+        condition = {"label": torch.arange(100) // 10} if self.by_class else None
+        made = transport.push(noise, condition, steps=steps, method="euler")
+        words = "a row for each class, " if self.by_class else ""
+        return Sheet(f"made, {words}by {steps} Euler steps", made.reshape(-1, 1, 8, 8))
 
     def _compare(self, transport: FlowTransport, held_out: Tensor, label: Tensor, seed: int) -> Figures:
         x = torch.randn(len(held_out), held_out.shape[1], generator=seeded(seed, "rows"))

@@ -5,16 +5,34 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from pushforward.configuration import build
 from pushforward.maps import FlowTransport, evaluate
 from pushforward.measures import as_measure
 from pushforward.training import fit_config
 
-__all__ = ["Experiment", "Fit", "class_names"]
+__all__ = ["Experiment", "Fit", "ImageExperiment", "Outcome", "Sheet", "class_names"]
 
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Images `(n, C, H, W)` in [-1, 1] that a person can judge, laid out in rows of `columns`."""
+
+    caption: str
+    images: Tensor
+    columns: int = 10
+
+
+class Outcome(NamedTuple):
+    """What an experiment found, and what it has to show."""
+
+    figures: Figures
+    sheets: tuple[Sheet, ...] = ()
 
 
 class Experiment(ABC):
@@ -24,9 +42,25 @@ class Experiment(ABC):
     def run(self, seed: int) -> Figures:
         """Run once and return the figures by name."""
 
+    def shown(self, seed: int) -> Outcome:
+        """Run once and return the figures with sheets of images, of which most experiments have none."""
+        return Outcome(self.run(seed))
+
     def pieces(self) -> list[str]:
         """Return the class names of the pieces used, in order."""
         return []
+
+
+class ImageExperiment(Experiment):
+    """An experiment that has images to show."""
+
+    @abstractmethod
+    def shown(self, seed: int) -> Outcome:
+        """Run once and return the figures and the images."""
+
+    def run(self, seed: int) -> Figures:
+        """Run once and return the figures by name."""
+        return self.shown(seed).figures
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 from pushforward.citations import Reference
 from pushforward.errors import InputError, nearest
 
-__all__ = ["Expectation", "Recipe", "find_recipe", "recipe_names"]
+__all__ = ["Expectation", "FullSize", "Recipe", "find_recipe", "recipe_names"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,22 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class FullSize:
+    """What changes where a recipe is run on a GPU of 80 GB: options of its `experiments`, laid over the small ones.
+
+    `takes` says for how long, and whether that was measured or is an estimate.
+    """
+
+    takes: str
+    experiments: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        """Hold seeds as a tuple, also when they come from YAML."""
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A published system: its paper, the experiments that try it, the seeds, and what must hold.
 
@@ -72,6 +88,16 @@ class Recipe:
     seeds: tuple[int, ...] = (0, 1, 2)
     needs: str = ""
     """A data file that must be present, relative to the folder named by the environment variable PUSHFORWARD_DATA."""
+    full: FullSize | None = None
+
+    def at_full_size(self) -> Recipe:
+        """Return the recipe at its size for a GPU, called `NAME-full`. Raises `InputError` where it has none."""
+        if self.full is None:
+            raise InputError(f"recipe {self.name} has one size only: leave out --full")
+        experiments = {
+            name: _merge(spec, self.full.experiments.get(name, {})) for name, spec in self.experiments.items()
+        }
+        return replace(self, name=f"{self.name}-full", experiments=experiments, seeds=self.full.seeds, full=None)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -84,7 +110,10 @@ class Recipe:
             paper = Reference(**content.pop("paper"))
             expect = tuple(Expectation(**item) for item in content.pop("expect"))
             seeds = tuple(content.pop("seeds", (0, 1, 2)))
-            return cls(path.stem, paper=paper, experiments=experiments, expect=expect, seeds=seeds, **content)
+            full = FullSize(**content.pop("full")) if "full" in content else None
+            return cls(
+                path.stem, paper=paper, experiments=experiments, expect=expect, seeds=seeds, full=full, **content
+            )
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, OSError) as error:
             raise InputError(f"{path} is not a recipe: {str(error).splitlines()[0]}") from error
 

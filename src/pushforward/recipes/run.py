@@ -6,14 +6,14 @@ import datetime
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pushforward.atomic import atomic_path
 from pushforward.configuration import find_class
 from pushforward.errors import InputError
-from pushforward.recipes.experiment import Experiment
+from pushforward.recipes.experiment import Experiment, Sheet
 from pushforward.recipes.recipe import Expectation, Recipe
 
 __all__ = ["Claim", "Result", "experiments_of", "run_recipe"]
@@ -35,13 +35,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of a recipe measured: every figure of every experiment by seed, and the claims."""
+    """What a run of a recipe measured: every figure of every experiment by seed, and the claims; and, as long as it is
+    in memory, the images that experiments made with the first seed.
+    """
 
     recipe: str
     date: str
     seeds: tuple[int, ...]
     figures: dict[str, list[float]]
     claims: tuple[Claim, ...]
+    sheets: dict[str, tuple[Sheet, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -52,7 +55,8 @@ class Result:
         """Write the figures to `NAME.json`, from which the table of systems is made."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.recipe}.json"
-        measured = {name: value for name, value in asdict(self).items() if name != "claims"}
+        measured = asdict(replace(self, sheets={}))
+        del measured["claims"], measured["sheets"]
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(measured, indent=1) + "\n")
         return path
@@ -82,12 +86,16 @@ def run_recipe(
     seeds = recipe.seeds if seeds is None else seeds
     experiments = experiments_of(recipe)
     figures: dict[str, list[float]] = {}
+    sheets: dict[str, tuple[Sheet, ...]] = {}
     for name, experiment in experiments.items():
         for seed in seeds:
-            for figure, value in experiment.run(seed).items():
+            found = experiment.shown(seed)
+            for figure, value in found.figures.items():
                 figures.setdefault(f"{name}/{figure}", []).append(value)
+            if found.sheets:
+                sheets.setdefault(name, found.sheets)
         tell(f"{recipe.name}: {name} done ({len(seeds)} seeds)")
-    return Result(recipe.name, datetime.date.today().isoformat(), seeds, figures, _claims(recipe, figures))
+    return Result(recipe.name, datetime.date.today().isoformat(), seeds, figures, _claims(recipe, figures), sheets)
 
 
 def experiments_of(recipe: Recipe) -> dict[str, Experiment]:

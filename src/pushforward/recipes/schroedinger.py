@@ -42,7 +42,8 @@ class GaussianSchroedingerBridge(Experiment):
 
     def run(self, seed: int) -> Figures:
         """Fit with this seed and run the process."""
-        plan = {"class_path": "MinibatchOT", "init_args": {"method": "entropic", "epsilon": 2 * self.sigma**2}}
+        options = {"method": "entropic", "epsilon": 2 * self.sigma**2, "pool_rows": 0}
+        plan = {"class_path": "MinibatchOT", "init_args": options}
         bridge = {"class_path": "BrownianBridge", "init_args": {"sigma": self.sigma}}
         sides = {"source": SOURCE, "target": TARGET, "normalise": "none", "seed": seed}
         model = fit_config(sides | {"coupling": plan, "path": bridge} | self.config).field

@@ -66,7 +66,8 @@ class DrawnBy(Experiment):
     """Fit a transport and sample it by several solvers, `samplers: {name: description}`.
 
     Figures for each name: the energy distance to `rows` samples of the target (unbiased), `NAME`; `NAME deviation`, the
-        overall deviation; and on the line `NAME W1`, the 1-Wasserstein distance.
+        overall deviation; on the line `NAME W1`, the 1-Wasserstein distance, and in the plane `NAME correlation` of the
+        two entries.
     """
 
     config: dict[str, Any]
@@ -98,6 +99,8 @@ def _compared(drawn: Tensor, truth: Tensor) -> Figures:
     }
     if drawn.shape[1:] == (1,):
         figures[" W1"] = float((drawn.sort(0).values - truth.sort(0).values).abs().mean())
+    if drawn.shape[1:] == (2,):
+        figures[" correlation"] = float(torch.corrcoef(drawn.T)[0, 1])
     return figures
 
 

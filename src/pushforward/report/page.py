@@ -20,7 +20,7 @@ from pushforward.report.sections import (
     training_section,
 )
 
-__all__ = ["render", "write_report"]
+__all__ = ["render", "write_page", "write_report"]
 
 HEADLINES = 3
 
@@ -35,19 +35,30 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
 
     Raises `InputError` where the file cannot be written; an existing file is then as it was.
     """
-    text = render(data)
+    return _write(render(data), path)
+
+
+def render(data: ReportData) -> str:
+    """Return the page. The same data give the same bytes."""
+    return _page(data.title, data.summary, _sections(data))
+
+
+def write_page(title: str, facts: dict[str, str], sections: list[Section], path: str | os.PathLike[str]) -> Path:
+    """Write a page of one's own sections as one self-contained file; the first three facts stand in its header."""
+    return _write(_page(title, facts, sections), path)
+
+
+def _write(text: str, path: str | os.PathLike[str]) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
 
-def render(data: ReportData) -> str:
-    """Return the page. The same data give the same bytes."""
-    sections = _sections(data)
-    facts = list(data.summary.items())
+def _page(title: str, summary: dict[str, str], sections: list[Section]) -> str:
+    facts = list(summary.items())
     body = [definitions("facts", dict(facts[HEADLINES:])), *(section.render() for section in sections)]
     return Template(_part("template.html")).substitute(
-        title=escape(data.title),
+        title=escape(title),
         style=_part("style.css").strip(),
         script=_part("slider.js").strip(),
         headline=definitions("headline", dict(islice(facts, HEADLINES))),

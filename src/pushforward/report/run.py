@@ -16,6 +16,7 @@ from pushforward.atomic import atomic_path
 from pushforward.citations import cite
 from pushforward.conditions import Schema
 from pushforward.configuration import build
+from pushforward.distillation import STAGES, TEACHER
 from pushforward.errors import InputError
 from pushforward.maps import Evaluation, FlowTransport, Transport, evaluate, load
 from pushforward.measures import Measure, as_measure, takes_shape
@@ -24,9 +25,10 @@ from pushforward.report.data import QualityCurve, ReportData
 from pushforward.report.page import write_report
 from pushforward.training import read_config, read_history
 
-__all__ = ["evaluate_run", "report_run"]
+__all__ = ["before_and_after", "evaluate_run", "report_run"]
 
 PATHS, FRAMES = 300, 41
+STEPS = (1, 2, 4, 8, 100)
 
 
 def evaluate_run(
@@ -35,8 +37,8 @@ def evaluate_run(
     source: str | None = None,
     target: str | None = None,
     rows: int = 2000,
-    steps: Sequence[int] = (1, 2, 4, 8, 100),
-    method: str = "euler",
+    steps: Sequence[int] = STEPS,
+    method: str | None = "euler",
     seed: int = 0,
     device: str = "cpu",
 ) -> Evaluation:
@@ -47,7 +49,8 @@ def evaluate_run(
     Raises `InputError` for a directory without a transport, and where the run does not say what its data were.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
-    measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": method, "seed": seed}
+    name = method or getattr(run.flow.solver, "method", type(run.flow.solver).__name__)
+    measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": name, "seed": seed}
     found = evaluate(run.transport, *run.measures, rows=rows, steps=steps, method=method, seed=seed)
     with atomic_path(run.evaluation_file) as temporary:
         temporary.write_text(json.dumps(measured | found.to_dict(), indent=1) + "\n")
@@ -67,7 +70,7 @@ def report_run(
     """Write the report of a run, `report.html` inside it unless `output` names another file, and return its path.
 
     The evaluation is the one that the run holds, if it is of these data and not older than the weights; otherwise it is
-    made first. Raises `InputError` as `evaluate_run` does.
+    made first. A student stands beside its teacher. Raises `InputError` as `evaluate_run` does.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
     _ = run.flow  # refuses what has none, before the work
@@ -76,8 +79,30 @@ def report_run(
             f"cannot write {str(output)!r}: there is no folder {str(Path(output).parent)!r}: make it first"
         )
     if not run.is_evaluated(seed):
-        evaluate_run(directory, source=source, target=target, rows=rows, seed=seed, device=device)
+        evaluate_run(
+            directory, source=source, target=target, rows=rows, steps=run.steps,
+            method="euler" if run.teacher is None else None, seed=seed, device=device,
+        )  # fmt: skip
+    if run.teacher is not None and not run.teacher.is_evaluated(seed):
+        evaluate_run(
+            run.teacher.directory, source=run.sides[0], target=run.sides[1], rows=rows, steps=run.evaluations(),
+            seed=seed, device=device,
+        )  # fmt: skip
     return write_report(run.report(seed), run.directory / "report.html" if output is None else output)
+
+
+def before_and_after(directory: str | Path) -> list[tuple[str, int, float | None, float]]:
+    """Return the quality of a student and its teacher, as the report of their run has them: rows of metric, number of
+    evaluations, the teacher's value (`None` where that was not measured) and the student's.
+    """
+    run = _Run(Path(directory), None, None, "cpu")
+    if run.teacher is None:
+        raise InputError(f"{directory} is not the run of a student: its teacher is not there")
+    after, before = (Evaluation.from_dict(each.evaluation_values()).curves for each in (run, run.teacher))
+    return [
+        (metric, count, dict(before[metric]).get(count), value)
+        for metric, points in after.items() for count, value in points
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +136,29 @@ class _Run:
     def sides(self) -> tuple[Any, Any]:
         return self.source or self.config.get("source"), self.target or self.config.get("target")
 
+    @cached_property
+    def teacher(self) -> _Run | None:
+        """The flow that this one was distilled from, on the same data."""
+        folder = self.directory / STAGES / TEACHER
+        return _Run(folder, *self.sides, self.device) if (folder / "transport.json").exists() else None
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of steps at which quality is shown, those of a student among them."""
+        return sorted({*STEPS, self.config.get("steps", 1)})
+
+    def evaluations(self) -> list[int]:
+        """Return the numbers of evaluations at which the quality of this flow is known."""
+        curves = Evaluation.from_dict(self.evaluation_values()).curves
+        return sorted({count for points in curves.values() for count, _ in points})
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The log of the training; for a student, that of the last one."""
+        logs = [self.directory / "metrics.jsonl", *(self.directory / STAGES).glob("*/metrics.jsonl")]
+        found = [log for log in logs if log.exists()]
+        return read_history(max(found, key=lambda log: log.stat().st_mtime)) if found else []
+
     @property
     def evaluation_file(self) -> Path:
         return self.directory / "evaluation.json"
@@ -137,10 +185,11 @@ class _Run:
             return False
         if self.evaluation_file.stat().st_mtime < weights.stat().st_mtime:
             return False
-        values = self._evaluation_values()
+        values = self.evaluation_values()
         return [values.get(name) for name in ("source", "target", "seed")] == [*self.sides, seed]
 
-    def _evaluation_values(self) -> dict[str, Any]:
+    def evaluation_values(self) -> dict[str, Any]:
+        """Return what the run holds of its evaluation."""
         try:
             return json.loads(self.evaluation_file.read_text())
         except ValueError as error:
@@ -148,7 +197,7 @@ class _Run:
 
     def report(self, seed: int) -> ReportData:
         """Push the points that were evaluated and gather everything that the page shows."""
-        values = self._evaluation_values()
+        values = self.evaluation_values()
         found = Evaluation.from_dict(values)
         source, target = self.measures
         x0, aimed = source.block(0, found.rows, seed=seed).x, target.block(0, found.rows, seed=seed)
@@ -167,14 +216,19 @@ class _Run:
             labels=_labels(condition, schema),
             trajectory=None if moved.path is None else moved.path.cpu(),
             times=moved.nodes,
-            losses=read_history(self.directory / "metrics.jsonl"),
-            quality=_curves(found, values["method"]),
+            losses=self.history,
+            quality=self._quality(),
             floors={score.name: score.floor for score in found.scores},
             scores=found.scores,
             config=self.config,
             bibtex=cite(self.transport, *self._pieces()),
             image_range=_range(aimed.x),
         )
+
+    def _quality(self) -> list[QualityCurve]:
+        if self.teacher is None:
+            return _curves(self.evaluation_values(), "")
+        return _curves(self.teacher.evaluation_values(), "teacher, ") + _curves(self.evaluation_values(), "student, ")
 
     def _summary(self, found: Evaluation) -> dict[str, str]:
         best = {score.name: f"{score.value:.3g} (floor {score.floor:.3g})" for score in found.scores[:1]}
@@ -189,7 +243,7 @@ class _Run:
         here.
         """
         pieces = []
-        for name in ("coupling", "objective"):
+        for name in ("coupling", "objective", "method"):
             try:
                 pieces.append(build(self.config.get(name)))
             except InputError:
@@ -203,9 +257,10 @@ def _labels(condition: dict[str, Any] | None, schema: Schema) -> list[str] | Non
     return [str(value) for value in (condition or {})[categorical[0]]] if categorical else None
 
 
-def _curves(found: Evaluation, method: str) -> list[QualityCurve]:
+def _curves(values: dict[str, Any], whose: str) -> list[QualityCurve]:
+    found = Evaluation.from_dict(values)
     return [
-        QualityCurve(method, [count for count, _ in points], [value for _, value in points], metric)
+        QualityCurve(whose + values["method"], [count for count, _ in points], [value for _, value in points], metric)
         for metric, points in found.curves.items()
         if points
     ]

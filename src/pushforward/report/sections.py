@@ -11,7 +11,14 @@ from pushforward.report import plots
 from pushforward.report._html import Section, escape, figure, grid, picture
 from pushforward.report.data import QualityCurve, ReportData
 
-__all__ = ["citation_section", "configuration_section", "quality_section", "score_section", "training_section"]
+__all__ = [
+    "citation_block",
+    "citation_section",
+    "configuration_section",
+    "quality_section",
+    "score_section",
+    "training_section",
+]
 
 _TRAINING = {"loss": "Loss", "learning_rate": "Learning rate", "gradient_norm": "Gradient norm"}
 
@@ -110,6 +117,11 @@ def citation_section(data: ReportData) -> Section | None:
     """The BibTeX of every method used."""
     if not data.bibtex.strip():
         return None
-    button = '<button id="copy" type="button" hidden>Copy</button>'
-    body = f'<div class="code">{button}<pre id="bibtex">{escape(data.bibtex.strip())}</pre></div>'
+    body = citation_block(data.bibtex)
     return Section("citations", "Please cite", "The papers behind the methods that this run used.", body)
+
+
+def citation_block(bibtex: str) -> str:
+    """Entries to copy."""
+    button = '<button id="copy" type="button" hidden>Copy</button>'
+    return f'<div class="code">{button}<pre id="bibtex">{escape(bibtex.strip())}</pre></div>'

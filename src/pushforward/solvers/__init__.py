@@ -1,8 +1,12 @@
 """Solvers: carry points along a field in time, and compute the density of where they arrive."""
 
+from pushforward.solvers.acceleration import AccelerationSteps
+from pushforward.solvers.bellman import StepCosts, bellman, euler_costs
+from pushforward.solvers.compiled import Compiled
 from pushforward.solvers.diffusion import Bump, Constant, Diffusion, Proportional, Vanishing
 from pushforward.solvers.divergence import divergence, rademacher
 from pushforward.solvers.dormand_prince import Control, integrate_adaptive
+from pushforward.solvers.exponential import Exponential, ExponentialMultistep
 from pushforward.solvers.grid import (
     Cosine,
     Explicit,
@@ -16,23 +20,28 @@ from pushforward.solvers.grid import (
     Uniform,
 )
 from pushforward.solvers.integrate import Hook, Solution, Stepper, integrate
+from pushforward.solvers.jump import Jump
 from pushforward.solvers.kl_bound import KLBound, kl_bound
 from pushforward.solvers.likelihood import Density, log_density
 from pushforward.solvers.mixture import MixtureODE, MixtureSDE
-from pushforward.solvers.multistep import AdamsBashforth2
+from pushforward.solvers.multistep import AdamsBashforth2, PseudoCorrector
 from pushforward.solvers.noise_levels import NoiseLevels
+from pushforward.solvers.program import Program, RefinerStepper
 from pushforward.solvers.runge_kutta import TABLEAUS, RungeKutta, Tableau
 from pushforward.solvers.solver import SDE, DormandPrince, FixedStep, GridSolver, Solver, choose_solver
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
 from pushforward.solvers.stochastic_likelihood import DensityAlongPaths
+from pushforward.solvers.transition import TransitionSampler
 from pushforward.solvers.velocity import DriftField, Velocity
 from pushforward.solvers.velocity_law import NestedSampler
 
 __all__ = [
     "SDE",
     "TABLEAUS",
+    "AccelerationSteps",
     "AdamsBashforth2",
     "Bump",
+    "Compiled",
     "Constant",
     "Control",
     "Cosine",
@@ -43,12 +52,15 @@ __all__ = [
     "DriftField",
     "EulerMaruyama",
     "Explicit",
+    "Exponential",
+    "ExponentialMultistep",
     "FixedStep",
     "FromFile",
     "Grid",
     "GridRule",
     "GridSolver",
     "Hook",
+    "Jump",
     "KLBound",
     "Karras",
     "LogitNormalQuantiles",
@@ -57,19 +69,26 @@ __all__ = [
     "NestedSampler",
     "NoiseLevels",
     "Piecewise",
+    "Program",
     "Proportional",
+    "PseudoCorrector",
+    "RefinerStepper",
     "RungeKutta",
     "Shifted",
     "Solution",
     "Solver",
+    "StepCosts",
     "Stepper",
     "StochasticHeun",
     "Tableau",
+    "TransitionSampler",
     "Uniform",
     "Vanishing",
     "Velocity",
+    "bellman",
     "choose_solver",
     "divergence",
+    "euler_costs",
     "integrate",
     "integrate_adaptive",
     "kl_bound",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,6 +82,11 @@ class Grid:
         """Return the number of steps, one less than the nodes."""
         return len(self.nodes) - 1
 
+    def requiring(self, times: Iterable[float]) -> Grid:
+        """Return this grid, which must meet those of `times` inside it. Raises `InputError` where it does not."""
+        low, high = sorted((self.start, self.end))
+        return replace(self, required=(*self.required, *(time for time in times if low < time < high)))
+
     @property
     def start(self) -> float:
         """Time of the first node."""
@@ -97,7 +102,9 @@ def check_nodes(name: str, nodes: Tensor | Sequence[float]) -> Tensor:
     """Return times as a float64 tensor on the CPU. Raises `InputError` unless they are finite, one-dimensional and
     strictly monotone.
     """
-    nodes = torch.as_tensor(nodes).detach().to("cpu", torch.float64)
+    if not isinstance(nodes, Tensor):
+        nodes = torch.tensor(list(nodes), dtype=torch.float64)  # numbers keep all their digits
+    nodes = nodes.detach().to("cpu", torch.float64)
     if nodes.ndim != 1 or not len(nodes):
         raise InputError(f"{name} has shape {tuple(nodes.shape)}, wanted a list of times")
     if not torch.isfinite(nodes).all():
@@ -301,7 +308,7 @@ class Explicit(_Given):
     nodes: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", tuple(Grid(torch.as_tensor(self.nodes)).nodes.tolist()))
+        object.__setattr__(self, "nodes", tuple(Grid(check_nodes("grid", self.nodes)).nodes.tolist()))
 
     def _listed(self) -> Tensor:
         return torch.tensor(self.nodes, dtype=torch.float64)

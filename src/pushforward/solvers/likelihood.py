@@ -91,6 +91,7 @@ class _Augmented:
 
     def __init__(self, field: VelocityField, event: torch.Size) -> None:
         self.field, self.event = field, event
+        self.boundaries: tuple[float, ...] = getattr(field, "boundaries", ())
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         own = dict(condition or {})

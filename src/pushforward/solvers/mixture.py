@@ -15,11 +15,12 @@ from pushforward.errors import InputError
 from pushforward.measures import MixtureBatch
 from pushforward.networks import MixtureHead
 from pushforward.paths import bridge_step
+from pushforward.solvers.affine_steps import coefficients
 from pushforward.solvers.grid import Grid, GridRule, Uniform
 from pushforward.solvers.integrate import Stepper
 from pushforward.solvers.solver import GridSolver
 from pushforward.solvers.velocity import Velocity
-from pushforward.solvers.velocity_law import coefficients, law_of
+from pushforward.solvers.velocity_law import law_of
 
 __all__ = ["MixtureODE", "MixtureSDE", "guided"]
 

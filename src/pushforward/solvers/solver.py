@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias, cast, get_args
 
@@ -17,18 +17,28 @@ from pushforward.contracts import VelocityField
 from pushforward.errors import InputError, nearest
 from pushforward.solvers.diffusion import Diffusion, Vanishing
 from pushforward.solvers.dormand_prince import Control, ErrorControl, integrate_adaptive
+from pushforward.solvers.exponential import Exponential, ExponentialMultistep
 from pushforward.solvers.grid import Explicit, Grid, GridRule, Uniform, check_nodes, refine
 from pushforward.solvers.integrate import Solution, Stepper, integrate
-from pushforward.solvers.multistep import AdamsBashforth2
+from pushforward.solvers.multistep import AdamsBashforth2, PseudoCorrector
 from pushforward.solvers.runge_kutta import RungeKutta
+from pushforward.solvers.segments import PerSegment, by_segment
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["SDE", "DormandPrince", "FixedStep", "GridSolver", "Solver", "choose_solver"]
 
-FixedMethod: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2"]
+FixedMethod: TypeAlias = Literal["euler", "midpoint", "heun", "rk4", "ab2", "pseudo-corrector", "ddim", "dpm++2m"]
 StochasticMethod: TypeAlias = Literal["euler-maruyama", "stochastic-heun"]
 DEFAULT_STEPS = 32
+
+_STEPPERS: dict[str, Callable[[Velocity], Stepper]] = {
+    "ab2": AdamsBashforth2,
+    "pseudo-corrector": PseudoCorrector,
+    "ddim": Exponential,
+    "dpm++2m": ExponentialMultistep,
+}
+"""Every method but those of a tableau."""
 
 
 class Solver(ABC):
@@ -101,16 +111,19 @@ class GridSolver(Solver):
         nodes: Tensor | None,
         generator: torch.Generator | None,
     ) -> Solution:
-        return _follow(self.stepper(velocity, generator), x, self.layout(start, end), nodes)
+        grid = self.layout(start, end).requiring(velocity.boundaries)
+        stepper = self.stepper(velocity, generator)
+        return _follow(PerSegment(stepper, velocity) if velocity.boundaries else stepper, x, grid, nodes)
 
 
 @dataclass(frozen=True)
 class FixedStep(GridSolver):
     """A method with a fixed number of steps on a time grid.
 
-    Evaluations per step: `euler` 1, `ab2` 1 (2 for the first), `midpoint` 2, `heun` 2, `rk4` 4. `steps` is 32 unless
-    the grid has its own number. Asked for a path, the solver adds the times asked for to its grid and stops at each of
-    them.
+    Evaluations per step: `euler`, `ddim` and `dpm++2m` 1, `ab2` and `pseudo-corrector` 1 (2 for the first), `midpoint`
+    and `heun` 2, `rk4` 4. `ddim` and `dpm++2m` (second order) need an affine path; on straight paths `ddim` is `euler`.
+    `steps` is 32 unless the grid has its own number. Asked for a path, the solver adds the times asked for to its grid
+    and stops at each of them.
     """
 
     method: FixedMethod = "midpoint"
@@ -123,7 +136,8 @@ class FixedStep(GridSolver):
 
     def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
         """Return what takes the steps."""
-        return AdamsBashforth2(velocity) if self.method == "ab2" else RungeKutta(velocity, self.method)
+        stepper = _STEPPERS.get(self.method)
+        return RungeKutta(velocity, self.method) if stepper is None else stepper(velocity)
 
 
 @dataclass(frozen=True)
@@ -184,7 +198,11 @@ class DormandPrince(Solver):
         _check_interval(start, end)
         absolute = self.tolerance if self.absolute is None else self.absolute
         control = Control(absolute, self.tolerance, self.error_control, self.min_step, self.max_evaluations)
-        return integrate_adaptive(velocity, x, start, end, control, nodes)
+
+        def part(velocity: Velocity, x: Tensor, s: float, e: float, nodes: Tensor | None) -> Solution:
+            return integrate_adaptive(velocity, x, s, e, control, nodes)
+
+        return by_segment(part, velocity, x, start, end, nodes)
 
 
 @dataclass(frozen=True)
@@ -235,9 +253,9 @@ def choose_solver(
 
     `steps` is the number of fixed steps; `grid` the nodes to visit, or a rule that lays out the steps; `tolerance` the
     error that adaptive steps may make. They exclude each other, except that a rule without nodes of its own may be
-    given the number of `steps`. `method` is one of `euler`, `midpoint`, `heun`, `rk4`, `ab2`, `dopri5`,
-    `euler-maruyama` and `stochastic-heun`. What is not asked for stays as in `default`, as far as the method has it.
-    Raises `InputError` for requests that exclude each other.
+    given the number of `steps`. `method` is one of those of `FixedStep`, `dopri5`, or one of those of `SDE`. What is
+    not asked for stays as in `default`, as far as the method has it. Raises `InputError` for requests that exclude each
+    other.
 
     >>> choose_solver(DormandPrince(), steps=8)
     FixedStep(method='midpoint', steps=8, grid=Uniform())

@@ -23,8 +23,8 @@ __all__ = ["EulerMaruyama", "StochasticHeun"]
 class _Stochastic(ABC):
     """What the schemes share. The last step is deterministic, because noise added there would never be removed.
 
-    The diffusion is held at `eps(s)` over each step, in the noise and in the drift alike: each step is then one of an
-    SDE with the right marginals.
+    The noise of a step has the size `eps(s)`; drifts have that of their own time, so that no step without noise has a
+    drift of one.
     """
 
     def __init__(self, velocity: Velocity, diffusion: Diffusion, *, generator: torch.Generator | None = None) -> None:
@@ -83,5 +83,5 @@ class StochasticHeun(_Stochastic):
     def _advance(self, x: Tensor, s: float, e: float, eps: float) -> Tensor:
         x = self._kick(x, e - s, eps)
         slope = self._drift(x, s, eps)
-        ahead = self._drift(torch.add(x, slope, alpha=e - s), e, eps)
+        ahead = self._drift(torch.add(x, slope, alpha=e - s), e, self.diffusion(e) if eps else 0.0)
         return advance(x, [slope, ahead], TABLEAUS["heun"].b, e - s)

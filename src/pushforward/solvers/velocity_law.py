@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.contracts import Coefficients, ScheduleFn, VelocityField, VelocityLaw
+from pushforward.contracts import ScheduleFn, VelocityField, VelocityLaw
 from pushforward.errors import InputError
 from pushforward.networks import Field
-from pushforward.paths import Affine
+from pushforward.solvers.affine_steps import advanced, coefficients, schedule_of
 from pushforward.solvers.grid import Grid, GridRule, Uniform
 from pushforward.solvers.integrate import Stepper
 from pushforward.solvers.solver import GridSolver
 from pushforward.solvers.velocity import Velocity
 
-__all__ = ["NestedSampler", "advanced", "coefficients", "law_of"]
+__all__ = ["NestedSampler", "law_of"]
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,7 @@ def law_of(field: VelocityField) -> tuple[VelocityLaw, ScheduleFn]:
     field that knows the mean alone, and for a path that is not affine.
     """
     if isinstance(field, Field):
-        if not isinstance(field.path, Affine):
-            raise InputError(f"drawing velocities needs an affine path, got {type(field.path).__name__}")
-        return field.law, field.path.schedule
-    schedule = getattr(field, "schedule", None)
-    if not isinstance(field, VelocityLaw) or schedule is None:
+        return field.law, schedule_of(field)
+    if not isinstance(field, VelocityLaw) or getattr(field, "schedule", None) is None:
         raise InputError(f"{type(field).__name__} does not hold the law of a velocity: leave out solver or guidance")
-    return field, schedule
-
-
-def coefficients(schedule: ScheduleFn, t: float) -> Coefficients:
-    """Return the coefficients of a schedule at one time: `(1,)`, in float64."""
-    return schedule(torch.tensor([t], dtype=torch.float64))
-
-
-def advanced(x: Tensor, v: Tensor, now: Coefficients, then: Coefficients) -> Tensor:
-    """Return the state that the pair of the state `x` and the velocity `v` has at another time."""
-    forward = (then.alpha * now.sigma - then.sigma * now.alpha) / now.delta
-    keep = (then.sigma * now.d_alpha - then.alpha * now.d_sigma) / now.delta
-    return torch.add(float(keep) * x, v, alpha=float(forward))
+    return field, schedule_of(field)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -21,18 +22,19 @@ from pushforward.maps import FlowTransport, Frame
 from pushforward.measures import Empirical, Measure, as_measure, takes_shape
 from pushforward.networks import MLP, Adapter, Architecture, Field, UNet
 from pushforward.objectives import FlowMatching, Objective
-from pushforward.paths import Affine
+from pushforward.paths import Affine, Codec
 from pushforward.predictions import as_predictions
 from pushforward.randomness import seeded
-from pushforward.solvers import DormandPrince, Solver
+from pushforward.solvers import Solver
 from pushforward.tensors import check_same_event
-from pushforward.training.initial import continued, trained_flow
-from pushforward.training.run import is_main_process, open_run
+from pushforward.training.initial import continued, teaching_flow, trained_flow
+from pushforward.training.pairing import paired_measures
+from pushforward.training.run import as_written, is_main_process, open_run
 from pushforward.training.sides import FramedSides
 from pushforward.training.stream import PairStream
 from pushforward.training.trainer import Trainer
 
-__all__ = ["default_coupling", "default_network", "fit", "fit_config", "fitted_frame"]
+__all__ = ["both_measures", "call_plain", "default_coupling", "default_network", "fit", "fit_config", "fitted_frame"]
 
 FRAME_SAMPLES = 20_000
 
@@ -52,6 +54,7 @@ def fit(
     normalise: Literal["auto", "none"] = "auto",
     init: Any = None,
     adapter: Adapter | None = None,
+    teacher: Any = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -81,6 +84,8 @@ def fit(
             it is).
         init: a trained flow, or the directory of its run, to go on from: its network, path, predictions and units.
         adapter: what is trained in the place of the flow of `init`, which then stays as it is.
+        teacher: a trained flow, or the directory of its run, that the coupling learns from, if it is not that of
+            `init`; its units are kept.
         seed: the only source of randomness; the same seed gives the same weights.
         out: directory for the transport, its configuration, checkpoints and `metrics.jsonl`.
         resume: go on from the newest checkpoint in `out`.
@@ -92,36 +97,43 @@ def fit(
         Diverged: when the loss stops being finite; the last good state is saved.
     """
     kinds = as_predictions(predicts)
-    measure0, measure1 = _measures(source, target, condition)
-    trainer, solver = trainer or Trainer(), solver or DormandPrince()
+    measure0, measure1 = both_measures(source, target, condition)
     objective, coupling = objective or FlowMatching(), coupling or default_coupling(measure0, measure1)
+    trainer, solver = trainer or Trainer(), solver or objective.sampler()
     own = {"network": network, "path": path, "predicts": None if kinds == ("velocity",) else kinds}
     trained = None if init is None else trained_flow(init, measure1.event_shape, given=own)
+    taught = trained if teacher is None else teaching_flow(teacher, measure1.event_shape, beside=trained)
     if trained is None:
-        path, network = path or Affine(), network or default_network(measure1.event_shape)
+        path = path or Affine()
+        network = objective.architecture(network or default_network(measure1.event_shape))
     if trained is None and adapter is not None:
         raise InputError("an adapter is trained beside a flow: give that as init")
-    frames = trained.frames if trained else _frames(measure0, measure1, normalise)
+    own_units = path is not None and isinstance(path.space.target, Codec)  # codecs bring points to unit size themselves
+    frames = taught.frames if taught else _frames(measure0, measure1, "none" if own_units else normalise)
     config = {
-        "source": _spec(source), "target": _spec(target), "condition": _spec(condition), "network": describe(network),
-        "coupling": describe(coupling), "path": describe(path), "objective": describe(objective),
-        "predicts": ",".join(kinds), "solver": describe(solver),
+        "source": as_written(source), "target": as_written(target), "condition": as_written(condition),
+        "network": describe(network), "coupling": describe(coupling), "path": describe(path),
+        "objective": describe(objective), "predicts": ",".join(kinds), "solver": describe(solver),
         "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
-        "init": str(init) if isinstance(init, Path) else _spec(init), "adapter": describe(adapter),
+        "init": as_written(init), "adapter": describe(adapter), "teacher": as_written(teacher),
     }  # fmt: skip
-    sides = FramedSides((measure0, measure1), frames, trained.field if trained else None)
+    teaching = taught.field if taught else None
+    data = FramedSides((measure0, measure1), frames, teaching)
+    ready = trained.field.path if trained else (path or Affine()).prepared(data, generator=seeded(seed, "prepare path"))
+    paired, inner = paired_measures(ready, coupling, (measure0, measure1), frames)
+    sides = FramedSides(paired, inner, teaching)
     coupling = coupling.prepared(sides, generator=seeded(seed, "prepare coupling"))
-    schema = objective.schema(coupling.schema(measure1.schema, measure1.event_shape))
-    stream = PairStream(measure0, measure1, coupling, *frames)
+    objective = objective.prepared(sides, generator=seeded(seed, "prepare objective"))
+    schema = objective.schema(coupling.schema(measure1.schema, paired[1].event_shape))
+    stream = PairStream(*paired, coupling, *inner)
     probe = stream.probe(seed)
-    path = None if path is None else path.prepared(sides, generator=seeded(seed, "prepare path"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if trained:
             field = continued(trained.field, schema, adapter, gaussian_source=probe.gaussian_source)
         else:
-            assert path is not None and network is not None  # or there were an `init`
-            field = Field(network, path, measure1.event_shape, schema, kinds, probe.gaussian_source).eval()
+            assert network is not None  # or there were an `init`
+            field = Field(network, ready, measure1.event_shape, schema, kinds, probe.gaussian_source).eval()
     with torch.no_grad():  # pieces that do not fit together say so now, before anything is written
         objective(field, probe, field.path, generator=seeded(seed, "probe"))
     known = None if isinstance(measure0, Empirical) else measure0
@@ -131,6 +143,7 @@ def fit(
     if directory and is_main_process():
         open_run(directory, config, resume=resume, overwrite=overwrite)
     trainer.run(field, objective, stream, seed=seed, directory=directory, resume=resume, show_progress=show_progress)
+    transport.to(next(field.parameters()).device)  # where the field was trained
     if directory and is_main_process():
         transport.save(directory)
     return transport.eval()
@@ -142,15 +155,27 @@ def fit_config(config: Mapping[str, Any], **changes: Any) -> FlowTransport:
 
     This is the form of `config.yaml` and of recipes. Raises `InputError` for unknown arguments, with the nearest name.
     """
-    arguments = {**config, **changes}
-    known = inspect.signature(fit).parameters
+    return call_plain(fit, {**config, **changes})
+
+
+def call_plain(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a function that trains with plain values. Raises `InputError` for unknown arguments, naming the nearest."""
+    known = inspect.signature(function).parameters
     for name in arguments:
         if name not in known:
-            raise InputError(f"fit has no option {name!r}{nearest(name, known)}")
-    trainer = arguments.pop("trainer", None)
-    if isinstance(trainer, Mapping) and "class_path" not in trainer:
-        trainer = {"class_path": "pushforward.training.Trainer", "init_args": dict(trainer)}
-    return fit(**{name: build(value) for name, value in arguments.items()}, trainer=build(trainer))
+            raise InputError(f"{function.__name__} has no option {name!r}{nearest(name, known)}")
+    hints = get_type_hints(function)
+    return function(**{name: _built(value, hints[name]) for name, value in arguments.items()})
+
+
+def _built(value: Any, hint: Any) -> Any:
+    """Return a value, or the piece that it describes; a piece of one class only need not be named."""
+    found = build(value)
+    classes = [part for part in get_args(hint) or (hint,) if isinstance(part, type) and is_dataclass(part)]
+    if isinstance(found, dict) and len(classes) == 1:
+        cls = classes[0]
+        return build({"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": value})
+    return found
 
 
 def default_coupling(source: Measure, target: Measure) -> Coupling:
@@ -172,7 +197,7 @@ def default_network(event_shape: tuple[int, ...]) -> Architecture:
     return UNet() if len(event_shape) == 3 else MLP()
 
 
-def _measures(source: Any, target: Any, condition: Any) -> tuple[Measure, Measure]:
+def both_measures(source: Any, target: Any, condition: Any) -> tuple[Measure, Measure]:
     """Read both sides; noise that is named without a shape takes that of the other side."""
     columns = _column_names(condition)
     if condition is not None and not columns:
@@ -214,12 +239,3 @@ def _points(measure: Measure) -> Tensor:
     if isinstance(measure, Empirical) and measure.weight is None:
         return measure.x
     return measure.sample(FRAME_SAMPLES, generator=seeded("frame"))
-
-
-def _spec(value: Any) -> Any:
-    """Return what the configuration says about an input: its text, or what kind of thing it was."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
-        return list(value)
-    return f"<{type(value).__name__}>"

@@ -12,7 +12,7 @@ from pushforward.errors import InputError
 from pushforward.maps import FlowTransport, load
 from pushforward.networks import Adapter, Field
 
-__all__ = ["continued", "trained_flow"]
+__all__ = ["continued", "teaching_flow", "trained_flow"]
 
 
 def trained_flow(init: Any, event_shape: tuple[int, ...], given: Mapping[str, Any]) -> FlowTransport:
@@ -24,12 +24,27 @@ def trained_flow(init: Any, event_shape: tuple[int, ...], given: Mapping[str, An
     for name, value in given.items():
         if value is not None:
             raise InputError(f"init brings its own {name}: leave out {name}, or init")
-    trained = load(init) if isinstance(init, str | Path) else init
-    if not isinstance(trained, FlowTransport):
-        raise InputError(f"init is a {type(trained).__name__}: only a flow can be trained further")
-    if tuple(trained.event_shape) != tuple(event_shape):
-        raise InputError(f"init moves points of shape {tuple(trained.event_shape)}, the target has {event_shape}")
-    return deepcopy(trained).to("cpu")
+    return _flow("init", init, event_shape)
+
+
+def teaching_flow(teacher: Any, event_shape: tuple[int, ...], *, beside: FlowTransport | None) -> FlowTransport:
+    """Return a copy of the flow to learn from, a transport or the directory of a run, `beside` the one to go on from.
+
+    Raises `InputError` when it is none, moves points of another shape, or in other units than the one beside it.
+    """
+    taught = _flow("teacher", teacher, event_shape)
+    if beside and not all(own.agrees(other) for own, other in zip(taught.frames, beside.frames, strict=True)):
+        raise InputError("teacher and init move points in different units: a flow goes on in those of its teacher")
+    return taught
+
+
+def _flow(name: str, given: Any, event_shape: tuple[int, ...]) -> FlowTransport:
+    flow = load(given) if isinstance(given, str | Path) else given
+    if not isinstance(flow, FlowTransport):
+        raise InputError(f"{name} is a {type(flow).__name__}: only a flow will do")
+    if tuple(flow.event_shape) != tuple(event_shape):
+        raise InputError(f"{name} moves points of shape {tuple(flow.event_shape)}, the target has {event_shape}")
+    return deepcopy(flow).to("cpu").eval()
 
 
 def continued(field: Field, schema: Schema, adapter: Adapter | None, *, gaussian_source: bool) -> Field:

@@ -21,11 +21,11 @@ from pushforward.randomness import seeded
 from pushforward.solvers import DormandPrince, Solver
 from pushforward.tensors import check_same_event
 from pushforward.training.fit import default_network, fitted_frame
-from pushforward.training.run import is_main_process, open_run
+from pushforward.training.run import as_written, is_main_process, open_run
 from pushforward.training.stream import PairStream
 from pushforward.training.trainer import Trainer
 
-__all__ = ["fit_multimarginal"]
+__all__ = ["fit_multimarginal", "marginal_measures"]
 
 
 def fit_multimarginal(
@@ -45,14 +45,28 @@ def fit_multimarginal(
 ) -> MultimarginalTransport:
     """Learn flows between any two of several distributions with one network and return them as one transport.
 
-    `marginals` are measures, arrays or names as `fit` takes them; `gaussian` takes its shape from the others. They are
-    drawn independently of each other. Marginals that are noise stay in their own units, all others share one shift and
-    scale. Other arguments are those of `fit`; with `projected` the network's answers are moved by the least that makes
-    them add up to the state.
+    Marginals are drawn independently of each other. Those that are noise stay in their own units, all others share one
+    shift and scale.
 
-    Raises `InputError` for fewer than two marginals or points that are unlike, before any work.
+    Args:
+        marginals: the distributions: measures, arrays or names as `fit` takes them; `gaussian` takes its shape from the
+            others.
+        network: architecture of the network, which answers with a point of every marginal.
+        objective: what is minimised.
+        projected: move the network's answers by the least that makes them add up to the state.
+        solver: how the flow between two marginals is solved unless told otherwise.
+        trainer: the optimisation: steps, batch size, rate, averaging.
+        normalise: `auto` brings all to mean zero and unit variance by one shift and one scale.
+        seed: the only source of randomness; the same seed gives the same weights.
+        out: directory for the transport, its configuration, checkpoints and `metrics.jsonl`.
+        resume: go on from the newest checkpoint in `out`.
+        overwrite: replace a finished run in `out`.
+        show_progress: a progress line on standard error; `None` shows it on a terminal only.
+
+    Raises:
+        InputError: for fewer than two marginals or points that are unlike, before any work.
     """
-    measures = _measures(marginals)
+    measures = marginal_measures(marginals)
     trainer, solver, objective = trainer or Trainer(), solver or DormandPrince(), objective or VertexRegression()
     network = network or default_network(measures[0].event_shape)
     frames = _frames(measures, normalise)
@@ -67,7 +81,7 @@ def fit_multimarginal(
     directory = None if out is None else Path(out)
     if directory and is_main_process():
         config = {
-            "marginals": [each if isinstance(each, str) else f"<{type(each).__name__}>" for each in marginals],
+            "marginals": [as_written(each) for each in marginals],
             "network": describe(network), "objective": describe(objective), "projected": projected,
             "solver": describe(solver), "trainer": describe(trainer)["init_args"], "normalise": normalise, "seed": seed,
         }  # fmt: skip
@@ -103,7 +117,10 @@ class _Together(Measure):
         return torch.stack([frame.enter(x) for frame, x in zip(self.frames, drawn, strict=True)], 1)
 
 
-def _measures(marginals: Sequence[Any]) -> list[Measure]:
+def marginal_measures(marginals: Sequence[Any]) -> list[Measure]:
+    """Return what `fit_multimarginal` is given as measures. Raises `InputError` for fewer than two, and points that are
+    unlike.
+    """
     if len(marginals) < 2:
         raise InputError(f"several marginals are wanted, got {len(marginals)}")
     shapeless = [isinstance(each, str) and takes_shape(each) for each in marginals]

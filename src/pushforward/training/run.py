@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from pushforward.atomic import atomic_path
 from pushforward.errors import InputError
 
-__all__ = ["is_main_process", "open_run", "read_config"]
+__all__ = ["as_written", "is_main_process", "open_run", "read_config"]
 
 FREE = {"steps", "device", "prefetch", "checkpoint_every", "keep", "log_every", "trackers"}
 """Options of the trainer that a resumed run may change: none but `steps` touches the weights, and more steps continue
@@ -71,6 +72,15 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     return config
 
 
+def as_written(value: Any) -> Any:
+    """Return what the configuration says about an input: its text, or what kind of thing it was."""
+    if value is None or isinstance(value, str | Path):
+        return None if value is None else str(value)
+    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
+        return list(value)
+    return f"<{type(value).__name__}>"
+
+
 def _check_same(old: dict[str, Any], new: dict[str, Any], directory: Path) -> None:
     for key in new:
         before, now = _fixed(key, old.get(key)), _fixed(key, new[key])
@@ -88,7 +98,8 @@ def _fixed(key: str, value: Any) -> Any:
 
 
 def _clear(directory: Path) -> None:
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    for name in ("checkpoints", "stages"):
+        shutil.rmtree(directory / name, ignore_errors=True)
     for name in (
         "config.yaml",
         "metrics.jsonl",

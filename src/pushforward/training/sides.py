@@ -21,7 +21,7 @@ class FramedSides:
 
     measures: tuple[Measure, Measure]
     frames: tuple[Frame, Frame]
-    trained: TrainedField | None = None
+    teacher: TrainedField | None = None
 
     def source(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw `n` source points: `(n, *event)`."""
@@ -41,3 +41,9 @@ class FramedSides:
         x = self.frames[1].enter(target.x)
         weight = x.new_full((len(x),), 1 / len(x)) if target.weight is None else target.weight.to(x)
         return x, weight, target.condition
+
+    @property
+    def source_data(self) -> Tensor | None:
+        """The points of the source; `None` where it is not a finite set."""
+        source = self.measures[0]
+        return self.frames[0].enter(source.x) if isinstance(source, Empirical) else None

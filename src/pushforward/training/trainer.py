@@ -44,8 +44,9 @@ class _Step(nn.Module):
         self.field = field
         self.objective = objective
 
-    def forward(self, pairs: Pairs, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = self.objective(self.field, pairs, self.field.path, generator=generator)
+    def forward(self, pairs: Pairs, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        objective = self.objective.at(progress)
+        loss = objective(self.field, pairs, self.field.path, generator=generator)
         return loss.total, {"loss": loss.total.detach()} | loss.terms
 
 
@@ -61,7 +62,9 @@ class Trainer:
         steps: number of optimiser steps.
         batch_size: pairs per step.
         pool: batches the coupling sees together; larger pools give better couplings, solved once per `pool` steps.
-            `None` is one batch, or several at once where that changes nothing.
+            `None` is what the coupling is best at (`Coupling.pool_rows`): one batch for most.
+        passes: how often a coupled pair is used, each time at a new time and in another batch: the coupling then costs
+            `1 / passes` of what it did, for that many fewer pairs in a run. `None` is 4 for couplings that are dear.
         learning_rate: the rate after warm-up.
         warmup: steps over which the rate rises linearly from zero.
         decay: how the rate goes on after the warm-up, to zero at the last step or not at all.
@@ -71,7 +74,8 @@ class Trainer:
         precision: arithmetic of the forward and backward pass.
         device: `auto` takes an accelerator when there is one.
         compile: compile the network with `torch.compile`.
-        prefetch: pools the coupling is solved ahead in a worker; 0 solves in the training thread.
+        prefetch: pools, or windows of `passes` pools, the coupling is solved ahead in a worker; 0 solves in the
+            training thread.
         checkpoint_every: steps between checkpoints.
         keep: checkpoints kept.
         log_every: steps between rows of `metrics.jsonl`.
@@ -81,6 +85,7 @@ class Trainer:
     steps: int = 5000
     batch_size: int = 256
     pool: int | None = None
+    passes: int | None = None
     learning_rate: float = 1e-3
     warmup: int = 200
     decay: Literal["cosine", "linear", "constant"] = "cosine"
@@ -98,7 +103,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers before any work."""
-        for name in ("steps", "batch_size", "pool", "checkpoint_every", "keep", "log_every"):
+        for name in ("steps", "batch_size", "pool", "passes", "checkpoint_every", "keep", "log_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("warmup", "prefetch", "weight_decay"):
@@ -141,7 +146,8 @@ class Trainer:
         accelerator = self._accelerator(directory)
         stream = self._shard(stream, accelerator, seed)
         module = _Step(field, objective).to(accelerator.device)
-        optimizer = AdamW(module.parameters(), weight_decay=self.weight_decay)
+        trained = (parameter for parameter in module.parameters() if parameter.requires_grad)
+        optimizer = AdamW(trained, weight_decay=self.weight_decay)
         ema = EMA(module, self.ema)
         checkpoints = Checkpoints(directory / "checkpoints", self.keep) if directory else None
         first = checkpoints.restore(module, ema, optimizer) if checkpoints and resume else 0
@@ -167,14 +173,8 @@ class Trainer:
         if self.batch_size % ranks:
             raise InputError(f"trainer.batch_size is {self.batch_size}, which {ranks} processes cannot share equally")
         share = self.batch_size // ranks
-        return replace(
-            stream,
-            batch_size=share,
-            pool=self.pool or stream.bulk(share),
-            seed=seed,
-            rank=accelerator.process_index,
-            ranks=ranks,
-        )
+        stream = replace(stream, batch_size=share, seed=seed, rank=accelerator.process_index, ranks=ranks)
+        return stream.arranged(self.pool, self.passes)
 
     def _accelerator(self, directory: Path | None) -> Accelerator:
         from accelerate import Accelerator  # slow to import, and only training needs it
@@ -241,7 +241,7 @@ class _Loop:
             torch.manual_seed(generator.initial_seed())  # dropout draws from the global stream
         if self.device.type != "cpu":
             pairs = pairs.to(self.device, non_blocking=True)
-        total, terms = self.wrapped(pairs, generator)
+        total, terms = self.wrapped(pairs, generator, step / trainer.steps)
         self._check(step, total)
         for parameter in self.parameters:
             parameter.grad = None
