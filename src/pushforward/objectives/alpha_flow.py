@@ -29,7 +29,8 @@ class AlphaFlow(MapObjective):
         Reference(
             "zhang2025alphaflow",
             "AlphaFlow: Understanding and Improving MeanFlow Models",
-            "Zhang, Huijie and Siarohin, Aliaksandr and Menapace, Willi and Vasilkovsky, Michael and others",
+            "Zhang, Huijie and Siarohin, Aliaksandr and Menapace, Willi and Vasilkovsky, Michael and "
+            "Tulyakov, Sergey and Qu, Qing and Skorokhodov, Ivan",
             2025,
             arxiv="2510.20771",
         ),

@@ -29,7 +29,7 @@ class Rectified(Experiment):
     """Fit a flow, the 1-rectified one, and rectify it further: `rounds` in all.
 
     `config` holds arguments of `fit`, `trainer` the options of the later trainings, whose pairs are `pool` of the flow
-    before them, and `objective` what those minimise. Figures of the k-rectified flow, on 10,000 points and with
+    before them, solved by `pairs`, and `objective` what those minimise. Figures of the k-rectified flow, on 10,000 points and with
     `sampler`: `sliced W2@N kRF` at N = 1, 4 and 100 steps; `straightness kRF`, the bend of its paths in 100 steps;
     `cost kRF`, the mean squared length of its pairs; `deviation@1 kRF`, that of points after one step; `one step kRF`,
     the root mean squared distance of these from the ends of 100 steps. `independent cost` is that of pairs at random,
@@ -46,6 +46,7 @@ class Rectified(Experiment):
         default_factory=lambda: {"class_path": "FixedStep", "init_args": {"method": "euler"}}
     )
     objective: dict[str, Any] = field(default_factory=lambda: {"class_path": "FlowMatching"})
+    pairs: dict[str, Any] = field(default_factory=lambda: {"class_path": "DormandPrince"})
     distilled: bool = False
 
     def run(self, seed: int) -> Figures:
@@ -63,7 +64,7 @@ class Rectified(Experiment):
         flow = first = fit_config(self.config | {"seed": seed})
         for number in range(1, self.rounds + 1):
             if number > 1:
-                method = Reflow(1, pool=self.pool, objective=build(self.objective))
+                method = Reflow(1, pool=self.pool, solver=build(self.pairs), objective=build(self.objective))
                 flow = self._reflow(flow, method, source, target, seed + 10 * number)
             figures |= self._figures(flow, f"{number}RF", x0, x1)
         if self.distilled:
