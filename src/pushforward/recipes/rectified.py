@@ -28,14 +28,14 @@ ROWS, FINE = 10_000, 100
 class Rectified(Experiment):
     """Fit a flow, the 1-rectified one, and rectify it further: `rounds` in all.
 
-    `config` holds arguments of `fit`, `trainer` the options of the later trainings, whose pairs are `pool` of the flow
-    before them, solved by `pairs`, and `objective` what those minimise. Figures of the k-rectified flow, on 10,000
-    points and with `sampler`: `sliced W2@N kRF` at N = 1, 4 and 100 steps; `straightness kRF`, the bend of its paths in 100 steps;
-    `cost kRF`, the mean squared length of its pairs; `deviation@1 kRF`, that of points after one step; `one step kRF`,
-    the root mean squared distance of these from the ends of 100 steps. `independent cost` is that of pairs at random,
-    `floor` the sliced W2 of two samples of the target. With `distilled`, also `sliced W2@1 distilled`, the 1-rectified
-    flow trained at t = 0 alone on its own pairs, and `one step back` of the one trained at t = 1 alone, against that
-    flow's pull (`back 1RF`: that flow in one step).
+    `config` holds arguments of `fit`, `trainer` the options of the later trainings, whose pairs are `pool` of the
+    flow before them, solved by `pairs`, and `objective` what those minimise. Figures of the k-rectified flow, on
+    10,000 points and with `sampler`: `sliced W2@N kRF` at N = 1, 4 and 100 steps; `straightness kRF`, the bend of
+    its paths in 100 steps; `cost kRF`, the mean squared length of its pairs; `deviation@1 kRF`, that of points
+    after one step; `one step kRF`, the root mean squared distance of these from the ends of 100 steps. `independent
+    cost` is that of pairs at random, `floor` the sliced W2 of two samples of the target. With `distilled`, also
+    `sliced W2@1 distilled`, the 1-rectified flow trained at t = 0 alone on its own pairs, and `one step back` of
+    the one trained at t = 1 alone, against that flow's pull (`back 1RF`: that flow in one step).
     """
 
     config: dict[str, Any]
