@@ -92,4 +92,4 @@ def test_from_a_shell(tmp_path):
     assert main(["fit", "gaussian", "ring", "--out", run, *small]) == 0
     assert main(["distil", run, "--method", "meanflow", "--steps", "2", "--out", student, *small[4:]]) == 0
     assert pf.load(student).solver == Jump(2)
-    assert main(["push", student, "gaussian", "-n", "5", "-o", points]) == 0
+    assert main(["push", student, "gaussian", "--rows", "5", "-o", points]) == 0
