@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.fresh import run_console, run_python
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,28 +36,18 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_block_runs(code, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_python(code, tmp_path)
 
 
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```console" in page.read_text()], ids=lambda page: page.stem
 )
 def test_console_lines_run_in_order(page, tmp_path):
-    lines = [
-        line[2:]
-        for m in BLOCK.finditer(page.read_text())
-        if m.group(1) == "console"
-        for line in m.group(2).splitlines()
-        if line[:2] == "$ "
-    ]
-    script = "set -e\n" + "\n".join(lines)
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    for m in BLOCK.finditer(page.read_text()):
+        if m.group(1) == "console":
+            for line in m.group(2).splitlines():
+                if line[:2] == "$ ":
+                    run_console(line[2:], tmp_path)
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""What can be swapped for what, read off signatures: nothing is listed by hand."""
+"""What can be swapped for what, read off signatures: nothing is listed by hand, and everything is looked up once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pushforward.configuration import ROOMS
@@ -15,6 +16,7 @@ from pushforward.configuration import ROOMS
 __all__ = ["bases_of", "classes_of", "options_of", "public_classes", "type_text", "ways_to"]
 
 
+@cache
 def options_of(owner: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Return the options of a function or class: name to (type, default)."""
     # inherited fields of a dataclass are told in the words of the module that they come from
@@ -31,6 +33,7 @@ def bases_of(hint: Any) -> list[type]:
     return [part for part in parts if isinstance(part, type) and part.__module__.startswith("pushforward")]
 
 
+@cache
 def public_classes() -> dict[str, dict[str, type]]:
     """Return the public classes of every room by name."""
     modules = {room: importlib.import_module(f"pushforward.{room}") for room in ROOMS}
@@ -41,6 +44,7 @@ def public_classes() -> dict[str, dict[str, type]]:
     }
 
 
+@cache
 def classes_of(base: type) -> dict[str, type]:
     """Return the public classes that can stand where `base` is asked for."""
     found = [item for classes in public_classes().values() for item in classes.items() if issubclass(item[1], base)]

@@ -19,7 +19,6 @@ from pushforward.cli.terminal import bold
 from pushforward.errors import InputError, nearest
 from pushforward.recipes import Recipe, Result, claims_table, find_recipe, recipe_names, run_recipe, systems_table
 from pushforward.recipes.data import data_folder
-from pushforward.report import report_recipe
 
 __all__ = ["ACTIONS", "run"]
 
@@ -101,6 +100,8 @@ def _run_one(recipe: Recipe, seeds: int | None, record: str | None, report: str 
     if record is not None:
         print(f"  recorded in {result.save(Path(record))}")
     if report is not None:
+        from pushforward.report import report_recipe  # it imports matplotlib, which the other commands do not need
+
         print(f"  the report is {report_recipe(recipe, result, Path(report))}")
     return result.ok
 

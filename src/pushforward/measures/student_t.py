@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy import special
 from torch import Tensor
 
 from pushforward.configuration import Recorded
@@ -58,6 +57,8 @@ class StudentT(Recorded, Measure):
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` independent points: `(n, *event)`."""
+        from scipy import special  # a quarter of a second, which only this needs
+
         centred = self._normal.sample(n, generator=generator)
         u = 1 - torch.rand(
             n, generator=generator, dtype=torch.float64, device=centred.device

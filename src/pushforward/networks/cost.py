@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from pushforward.errors import InputError, nearest
 
@@ -40,6 +39,8 @@ def counted_cost(network: nn.Module, *parts: str) -> Iterator[Cost]:
     >>> cost.flops == 2 * 7 * 3 * 5, cost.called["0"]
     (True, 1)
     """
+    from torch.utils.flop_counter import FlopCounterMode  # it imports Triton, which nothing else may need
+
     modules, cost = dict(network.named_modules()), Cost()
     for name in parts:
         if name not in modules:

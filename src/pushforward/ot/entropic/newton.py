@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.sparse import diags_array
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from pushforward.ot.entropic.conjugate_gradients import Preconditioner, conjugate_gradients
@@ -100,6 +98,9 @@ def _factorised(shares: Candidates, a: Tensor, diagonal: Tensor) -> Precondition
     """
     if a.device.type != "cpu":
         return diagonal
+    from scipy.sparse import diags_array  # a fifth of a second, which only this needs
+    from scipy.sparse.linalg import splu
+
     large = shares.where(shares.costs > LARGE)
     root = replace(large, costs=large.costs * a.sqrt().index_select(0, large.i))
     part = Matrix(root, root.costs).forward
