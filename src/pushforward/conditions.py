@@ -22,6 +22,7 @@ __all__ = [
     "Condition",
     "Schema",
     "absent",
+    "check_dropout",
     "concatenate_conditions",
     "condition_to",
     "decode",
@@ -191,6 +192,12 @@ def absent(column: Tensor) -> Tensor:
         return column < 0
     missing = column.isnan()
     return missing if missing.ndim == 1 else missing.flatten(1).any(1)
+
+
+def check_dropout(probability: float) -> None:
+    """Raise `InputError` unless the `condition_dropout` of an objective is a probability."""
+    if not 0 <= probability <= 1:
+        raise InputError(f"condition_dropout is a probability, got {probability}")
 
 
 def drop_rows(

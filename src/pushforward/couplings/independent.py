@@ -12,6 +12,7 @@ from pushforward.citations import Reference
 from pushforward.conditions import Condition
 from pushforward.contracts import Coupling, Pairs
 from pushforward.couplings.pairing import balanced_rows, carry, check_rows
+from pushforward.papers import FLOW_MATCHING
 
 __all__ = ["Independent"]
 
@@ -30,16 +31,7 @@ class Independent(Coupling):
     """
 
     rowwise: ClassVar[bool] = True
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "lipman2023flow",
-            "Flow Matching for Generative Modeling",
-            "Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian and Le, Matt",
-            2023,
-            arxiv="2210.02747",
-            venue="International Conference on Learning Representations",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (FLOW_MATCHING,)
 
     def __call__(
         self,

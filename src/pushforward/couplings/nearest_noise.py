@@ -14,6 +14,7 @@ from pushforward.contracts import Coupling, Pairs
 from pushforward.couplings.pairing import balanced_rows, carry, check_rows
 from pushforward.errors import InputError
 from pushforward.geometry import Cost, SquaredEuclidean
+from pushforward.papers import IMPROVED_IMMISCIBLE
 
 __all__ = ["NearestNoise"]
 
@@ -36,13 +37,7 @@ class NearestNoise(Coupling):
 
     rowwise: ClassVar[bool] = True
     references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "li2025improved",
-            "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility",
-            "Li, Yiheng and Liang, Feng and Kondratyuk, Dan and Tomizuka, Masayoshi and Keutzer, Kurt and Xu, Chenfeng",
-            2025,
-            arxiv="2505.18521",
-        ),
+        IMPROVED_IMMISCIBLE,
         Reference(
             "li2024immiscible",
             "Immiscible Diffusion: Accelerating Diffusion Training with Noise Assignment",

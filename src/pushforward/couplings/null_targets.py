@@ -14,6 +14,7 @@ from pushforward.contracts import Coupling, Pairs, Sides
 from pushforward.couplings.independent import Independent
 from pushforward.errors import InputError
 from pushforward.observations import Observation
+from pushforward.papers import CROSSFLOW
 
 __all__ = ["INDICATOR", "NullTargets"]
 
@@ -35,16 +36,7 @@ class NullTargets(Coupling):
     pairs first. Raises `InputError` for an impossible probability, and for a target that has an `indicator` already.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "liu2024flowing",
-            "Flowing from Words to Pixels: A Noise-Free Framework for Cross-Modality Evolution",
-            "Liu, Qihao and Yin, Xi and Yuille, Alan and Brown, Andrew and Singh, Mannat",
-            2024,
-            arxiv="2412.15213",
-            venue="Conference on Computer Vision and Pattern Recognition",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (CROSSFLOW,)
     probability: float = 0.1
     base: Coupling = field(default_factory=Independent)
 

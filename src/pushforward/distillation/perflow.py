@@ -13,7 +13,7 @@ from pushforward.distillation.task import Task
 from pushforward.errors import InputError
 from pushforward.maps import FlowTransport, InWindows, WindowedReflow
 from pushforward.objectives import FlowMatching, Objective
-from pushforward.paths import PERFLOW
+from pushforward.papers import PERFLOW
 from pushforward.solvers import FixedStep, Piecewise, Solver
 
 __all__ = ["PerFlow"]

@@ -11,7 +11,7 @@ from pushforward.distillation.task import STAGES, TEACHER, Task
 from pushforward.errors import InputError
 from pushforward.maps import FlowTransport, load
 from pushforward.networks import WeightDelta, carried_over
-from pushforward.paths import PERFLOW
+from pushforward.papers import PERFLOW
 from pushforward.solvers import choose_solver
 
 __all__ = ["Transplant"]

@@ -14,6 +14,7 @@ from pushforward.citations import Reference
 from pushforward.contracts import Path
 from pushforward.errors import InputError
 from pushforward.maps.frame import Frame
+from pushforward.papers import CONDITION_LEAKAGE
 from pushforward.paths import Affine
 from pushforward.tensors import as_samples
 
@@ -33,15 +34,7 @@ class Start:
     `centre: (*event)` or `(n, *event)` and `variance` are in the target's units.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhao2024identifying",
-            "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion Model",
-            "Zhao, Min and Zhu, Hongzhou and Xiang, Chendong and Zheng, Kaiwen and Li, Chongxuan and Zhu, Jun",
-            2024,
-            arxiv="2406.15735",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (CONDITION_LEAKAGE,)
     time: float
     centre: Tensor | None = None
     variance: float | None = None

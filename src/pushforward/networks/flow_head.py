@@ -14,6 +14,7 @@ from pushforward.errors import InputError
 from pushforward.networks.architecture import Architecture
 from pushforward.networks.mlp import MLP
 from pushforward.networks.observed import Concatenated
+from pushforward.papers import HIERARCHICAL_RECTIFIED_FLOW
 from pushforward.randomness import seeded
 
 __all__ = ["FlowHead", "FlowLaw", "HierarchicalFlow"]
@@ -43,15 +44,7 @@ class HierarchicalFlow(Architecture):
     torch.Size([5, 2])
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhang2025hierarchical",
-            "Towards Hierarchical Rectified Flow",
-            "Zhang, Yichi and Yan, Yici and Schwing, Alexander and Zhao, Zhizhen",
-            2025,
-            arxiv="2502.17436",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (HIERARCHICAL_RECTIFIED_FLOW,)
     network: Architecture = field(default_factory=MLP)
     inner_steps: int = 5
     mean_draws: int = 1

@@ -16,6 +16,7 @@ from pushforward.networks.field import Field
 from pushforward.networks.mlp import MLP
 from pushforward.networks.observed import Concatenated
 from pushforward.networks.residual import Adapter, of_velocities
+from pushforward.papers import FLOWTURBO
 
 __all__ = ["Refined", "Refiner"]
 
@@ -32,15 +33,7 @@ class Refiner(Adapter):
     field: `DiT(depth=1)`.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhao2024flowturbo",
-            "FlowTurbo: Towards Real-time Flow-Based Image Generation with Velocity Refiner",
-            "Zhao, Wenliang and Shi, Minglei and Yu, Xumin and Zhou, Jie and Lu, Jiwen",
-            2024,
-            arxiv="2409.18128",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (FLOWTURBO,)
     network: Architecture = field(default_factory=lambda: MLP(width=64, depth=2))
 
     def adapted(self, field: Field) -> Field:

@@ -19,17 +19,9 @@ from pushforward.networks.architecture import Architecture
 from pushforward.networks.embedding import ConditionEmbedding, FourierTime
 from pushforward.networks.field import Field
 from pushforward.networks.mlp import MLP
+from pushforward.papers import RECONSTRUCTION_LIKELIHOOD
 
 __all__ = ["Adapter", "Additive", "ContractiveResidual", "Corrected", "Residual", "of_velocities"]
-
-
-_PAPER = Reference(
-    "li2025finetuning",
-    "Fine-Tuning Flow Matching via Maximum Likelihood Estimation of Reconstructions",
-    "Li, Zhaoyi and Ding, Jingtao and Li, Yong and Li, Shihua",
-    2025,
-    arxiv="2510.02081",
-)
 
 
 class Adapter(ABC):
@@ -70,7 +62,7 @@ class Additive(Adapter):
 class Residual(Additive):
     """Add a network of any architecture to the velocity, zero at first as architectures are."""
 
-    references: ClassVar[tuple[Reference, ...]] = (_PAPER,)
+    references: ClassVar[tuple[Reference, ...]] = (RECONSTRUCTION_LIKELIHOOD,)
     network: Architecture = field(default_factory=lambda: MLP(width=64, depth=2))
 
     def build(self, event_shape: tuple[int, ...], schema: Schema) -> nn.Module:
@@ -92,7 +84,7 @@ class ContractiveResidual(Additive):
     The paper asks that the whole field contract; this form of the residual is this library's.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (_PAPER,)
+    references: ClassVar[tuple[Reference, ...]] = (RECONSTRUCTION_LIKELIHOOD,)
     width: int = 64
     begin: float = 0.25
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from pushforward.citations import Reference
-from pushforward.conditions import drop_rows
+from pushforward.conditions import check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.networks import Field
@@ -27,9 +27,8 @@ class AccelerationMatching(Objective):
     adapter.
 
     State and target hold what the field says and not the velocity of the pair, so that the acceleration makes up for
-    its
-    errors: `x0 + v0 + a / 2 = x1` exactly. Pairs should be deterministic, `SelfGenerated` or `Matched`. With
-        `condition_dropout` rows see no condition. The term `unexplained` is the loss over that of `a = 0`.
+    its errors: `x0 + v0 + a / 2 = x1` exactly. Pairs should be deterministic, `SelfGenerated` or `Matched`. With
+    `condition_dropout` rows see no condition. The term `unexplained` is the loss over that of `a = 0`.
     """
 
     references: ClassVar[tuple[Reference, ...]] = Acceleration.references
@@ -37,8 +36,7 @@ class AccelerationMatching(Objective):
     condition_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for a field without an acceleration and for pairs with known entries."""

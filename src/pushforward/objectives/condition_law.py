@@ -13,6 +13,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.conditions import Column, Condition, Schema
 from pushforward.errors import InputError, nearest
+from pushforward.papers import CONDITION_LEAKAGE
 from pushforward.tensors import bcast
 
 __all__ = ["ConditionLaw", "TimeNoise"]
@@ -44,15 +45,7 @@ class TimeNoise(ConditionLaw):
     further condition, `NAME noise`, which is 0 wherever nothing else is said: sampling goes by the clean condition.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhao2024identifying",
-            "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion Model",
-            "Zhao, Min and Zhu, Hongzhou and Xiang, Chendong and Zheng, Kaiwen and Li, Chongxuan and Zhu, Jun",
-            2024,
-            arxiv="2406.15735",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (CONDITION_LEAKAGE,)
     name: str = "condition"
     maximum: float = 15.0
     power: float = 5.0

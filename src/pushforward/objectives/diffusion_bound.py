@@ -16,6 +16,7 @@ from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.time import TimeLaw, Uniform
+from pushforward.papers import NEURAL_FLOW_DIFFUSION
 from pushforward.paths import NeuralDiffusion
 from pushforward.tensors import bcast
 
@@ -40,15 +41,7 @@ class DiffusionBound(Objective):
     N(0, I) independent of the data; raises `InputError` otherwise.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "bartosh2024neural",
-            "Neural Flow Diffusion Models: Learnable Forward Process for Improved Diffusion Modelling",
-            "Bartosh, Grigory and Vetrov, Dmitry and Naesseth, Christian A.",
-            2024,
-            arxiv="2404.12940",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (NEURAL_FLOW_DIFFUSION,)
     curvature: float = 0.0
     time: TimeLaw = field(default_factory=Uniform)
     condition_dropout: float = 0.0

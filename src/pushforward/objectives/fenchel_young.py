@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import drop_rows
+from pushforward.conditions import check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.geometry import ConvexCost, SquaredEuclidean
@@ -49,8 +49,7 @@ class FenchelYoungMatching(Objective):
     condition_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for a field that does not predict velocity, a potential for another

@@ -9,9 +9,8 @@ from typing import ClassVar
 import torch
 
 from pushforward.citations import Reference
-from pushforward.conditions import Schema, drop_rows
+from pushforward.conditions import Schema, check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path, Times
-from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.objectives._antithetic import with_reflections
 from pushforward.objectives.condition_law import ConditionLaw
@@ -20,6 +19,7 @@ from pushforward.objectives.objective import Objective
 from pushforward.objectives.regression import Regression
 from pushforward.objectives.time import TimeLaw, Uniform
 from pushforward.objectives.weighting import Unweighted, Weighting
+from pushforward.papers import FLOW_MATCHING
 
 __all__ = ["FlowMatching", "within"]
 
@@ -43,15 +43,7 @@ class FlowMatching(Objective):
     `per_sample` in the result is each sample's squared error, weighted by time and not by pair, and detached.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "lipman2023flow",
-            "Flow Matching for Generative Modeling",
-            "Yaron Lipman and Ricky T. Q. Chen and Heli Ben-Hamu and Maximilian Nickel and Matt Le",
-            2022,
-            arxiv="2210.02747",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (FLOW_MATCHING,)
     time: TimeLaw = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=Unweighted)
     condition_dropout: float = 0.0
@@ -60,8 +52,7 @@ class FlowMatching(Objective):
     distance: Distance = field(default_factory=SquaredError)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def schema(self, schema: Schema) -> Schema:
         """Return the schema, with what `condition_law` adds to it."""

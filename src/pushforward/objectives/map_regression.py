@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from pushforward.conditions import drop_rows, take
+from pushforward.conditions import check_dropout, drop_rows, take
 from pushforward.contracts import Loss, Pairs, Path, Sides, Times
 from pushforward.errors import InputError
 from pushforward.networks import Architecture, Field, TwoTime
@@ -39,8 +39,7 @@ class MapObjective(Objective):
     condition_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     @abstractmethod
     def target(self, progress: float) -> MapTarget:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import drop_rows
+from pushforward.conditions import check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.networks import Field, MixtureHead, MixtureLaw
@@ -44,8 +44,7 @@ class TransitionLikelihood(Objective):
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise InputError(f"ratio is the part of the remaining time that a transition takes, got {self.ratio}")
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for another network or path, a source that is not noise, and pairs with

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.citations import Reference
-from pushforward.conditions import Condition, drop_rows
+from pushforward.conditions import Condition, check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.networks import Field, FlowHead, FlowLaw
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.time import TimeLaw, Uniform
 from pushforward.objectives.velocity_bank import VelocityBank
+from pushforward.papers import HIERARCHICAL_COUPLINGS
 from pushforward.paths import Affine
 from pushforward.tensors import flat_mean
 
@@ -43,13 +44,7 @@ class NestedFlowMatching(Objective):
     """
 
     references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhang2025hierarchicalcoupling",
-            "Hierarchical Rectified Flow Matching with Mini-Batch Couplings",
-            "Zhang, Yichi and Yan, Yici and Schwing, Alexander and Zhao, Zhizhen",
-            2025,
-            arxiv="2507.13350",
-        ),
+        HIERARCHICAL_COUPLINGS,
         *FlowHead.references,
     )
     time: TimeLaw = field(default_factory=Uniform)
@@ -63,8 +58,7 @@ class NestedFlowMatching(Objective):
             raise InputError(f"draws must be at least 1, got {self.draws}")
         if self.bank is not None and self.draws > 1:
             raise InputError("a bank keeps one pair of noise and velocity for each state: leave out draws")
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for another network or path, and for pairs with a mask."""

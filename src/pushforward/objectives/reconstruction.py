@@ -15,6 +15,7 @@ from pushforward.errors import InputError
 from pushforward.networks import Field
 from pushforward.objectives.flow_matching import FlowMatching
 from pushforward.objectives.objective import Objective
+from pushforward.papers import RECONSTRUCTION_LIKELIHOOD
 from pushforward.solvers import FixedStep, Solver
 from pushforward.tensors import flat_mean
 
@@ -31,15 +32,7 @@ class ReconstructionLikelihood(Objective):
     pairs is added. Memory grows with the steps of the solver.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "li2025finetuning",
-            "Fine-Tuning Flow Matching via Maximum Likelihood Estimation of Reconstructions",
-            "Li, Zhaoyi and Ding, Jingtao and Li, Yong and Li, Shihua",
-            2025,
-            arxiv="2510.02081",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (RECONSTRUCTION_LIKELIHOOD,)
     solver: Solver = field(default_factory=lambda: FixedStep("euler", 4))
     deviation: float = 1.0
     anchor: float = 0.0

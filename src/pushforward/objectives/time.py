@@ -15,6 +15,7 @@ from pushforward.citations import Reference
 from pushforward.contracts import Times
 from pushforward.errors import InputError
 from pushforward.objectives.draws import Draws
+from pushforward.papers import ELUCIDATED_DIFFUSION, RECTIFIED_TRANSFORMERS
 from pushforward.paths import CondOT, Schedule
 
 __all__ = [
@@ -31,14 +32,6 @@ __all__ = [
     "TimeLaw",
     "Uniform",
 ]
-
-_SD3 = Reference(
-    "esser2024scaling",
-    "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis",
-    "Esser, Patrick and Kulal, Sumith and Blattmann, Andreas and others",
-    2024,
-    arxiv="2403.03206",
-)
 
 
 class TimeLaw(ABC):
@@ -98,7 +91,7 @@ class Uniform(TimeLaw):
 class LogitNormal(TimeLaw):
     """`t = sigmoid(mean + std n)`, n standard normal; a negative mean favours the source."""
 
-    references: ClassVar[tuple[Reference, ...]] = (_SD3,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
     mean: float = 0.0
     std: float = 1.0
 
@@ -122,7 +115,7 @@ class Mode(TimeLaw):
     This is the law of the paper seen from our side of time (one minus its t).
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (_SD3,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
     k: float = 1.29
 
     def __post_init__(self) -> None:
@@ -157,7 +150,7 @@ class CosMap(TimeLaw):
     cosine one.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (_SD3,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
 
     def times(self, draws: Draws) -> Times:
         """Draw `sin a / (sin a + cos a)` with `a = pi u / 2`, and its log-density."""
@@ -198,15 +191,7 @@ class Beta(TimeLaw):
 class EDM(TimeLaw):
     """Times at which the noise level `sigma / alpha` of the `schedule` is log-normal: `exp(mean + std n)`."""
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "karras2022elucidating",
-            "Elucidating the Design Space of Diffusion-Based Generative Models",
-            "Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli",
-            2022,
-            arxiv="2206.00364",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (ELUCIDATED_DIFFUSION,)
     mean: float = -1.2
     std: float = 1.2
     schedule: Schedule = field(default_factory=CondOT)
@@ -229,7 +214,7 @@ class EDM(TimeLaw):
 class Shift(TimeLaw):
     """Times of another law moved by `t / (s - (s - 1) t)`: s > 1 moves to the source, as high resolutions need."""
 
-    references: ClassVar[tuple[Reference, ...]] = (_SD3,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
     law: TimeLaw
     s: float = 3.0
 

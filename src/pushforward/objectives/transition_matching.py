@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import drop_rows
+from pushforward.conditions import check_dropout, drop_rows
 from pushforward.contracts import Loss, Pairs, Path, Times
 from pushforward.errors import InputError
 from pushforward.networks import CausalLaw, CausalTransitions, Field
@@ -42,8 +42,7 @@ class TransitionMatching(Objective):
     def __post_init__(self) -> None:
         if self.draws < 1:
             raise InputError(f"draws must be at least 1, got {self.draws}")
-        if not 0 <= self.condition_dropout <= 1:
-            raise InputError(f"condition_dropout is a probability, got {self.condition_dropout}")
+        check_dropout(self.condition_dropout)
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for another network or path, a source that is not noise, and pairs with

@@ -12,6 +12,7 @@ from pushforward.citations import Reference
 from pushforward.contracts import Coefficients, Pairs, PathPoint
 from pushforward.errors import InputError
 from pushforward.ot import solve
+from pushforward.papers import HIERARCHICAL_COUPLINGS
 
 __all__ = ["VelocityBank"]
 
@@ -31,15 +32,7 @@ class VelocityBank:
     Needs independent N(0, I) noise as the source, and no conditions.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhang2025hierarchicalcoupling",
-            "Hierarchical Rectified Flow Matching with Mini-Batch Couplings",
-            "Zhang, Yichi and Yan, Yici and Schwing, Alexander and Zhao, Zhizhen",
-            2025,
-            arxiv="2507.13350",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (HIERARCHICAL_COUPLINGS,)
     size: int = 8
 
     def __post_init__(self) -> None:

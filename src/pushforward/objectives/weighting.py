@@ -13,7 +13,8 @@ from pushforward.citations import Reference
 from pushforward.contracts import Coefficients, Path, Prediction, Times
 from pushforward.errors import InputError
 from pushforward.objectives.time import LogitNormal, TimeLaw
-from pushforward.paths import CAF, Affine
+from pushforward.papers import CONSTANT_ACCELERATION, ELUCIDATED_DIFFUSION
+from pushforward.paths import Affine
 
 __all__ = [
     "P2", "DataWeighting", "DensityAsWeight", "Displacement", "EDMWeight", "ImportanceCorrected", "Likelihood",
@@ -75,7 +76,7 @@ class Displacement(Weighting):
     `1 / Delta^2` on that of the velocity. On straight paths at a changing speed, slow times count as much as fast ones.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (CAF,)
+    references: ClassVar[tuple[Reference, ...]] = (CONSTANT_ACCELERATION,)
 
     def __call__(self, times: Times, path: Path, predicts: Prediction) -> Tensor | None:
         """Return the weights. Raises `InputError` for a path that is not affine."""
@@ -148,15 +149,7 @@ class P2(DataWeighting):
 class EDMWeight(DataWeighting):
     """`(s^2 + sigma_data^2) / (s sigma_data)^2` on the data error, with the noise level `s = sigma / alpha`."""
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "karras2022elucidating",
-            "Elucidating the Design Space of Diffusion-Based Generative Models",
-            "Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli",
-            2022,
-            arxiv="2206.00364",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (ELUCIDATED_DIFFUSION,)
     sigma_data: float = 0.5
 
     def data_weight(self, c: Coefficients) -> Tensor:

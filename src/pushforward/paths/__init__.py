@@ -1,6 +1,6 @@
 """Paths: how the two ends of a pair are joined in time, and what can be converted into what along the way."""
 
-from pushforward.paths.accelerating import CAF, Accelerating
+from pushforward.paths.accelerating import Accelerating
 from pushforward.paths.acceleration import Accelerated, Acceleration, OnAccelerating
 from pushforward.paths.affine import Affine
 from pushforward.paths.amplified import Amplified
@@ -13,7 +13,7 @@ from pushforward.paths.gamma import BrownianGamma, Gamma, QuadraticGamma, Sigmoi
 from pushforward.paths.interpolant import Interpolant
 from pushforward.paths.kinetic import KineticOptimal, kinetic_energy, kinetic_optimal, mmse, separation
 from pushforward.paths.latent import Latent
-from pushforward.paths.linear_ve import EDM_REFERENCE, LinearVE
+from pushforward.paths.linear_ve import LinearVE
 from pushforward.paths.neural import NeuralDiffusion
 from pushforward.paths.reparametrised import Reparametrised
 from pushforward.paths.route import Route, follow_route
@@ -25,12 +25,9 @@ from pushforward.paths.symmetric import Symmetric
 from pushforward.paths.tabulated import Tabulated
 from pushforward.paths.transforms import BridgeStep, Preconditioning, bridge_step, change_schedule, edm_preconditioning
 from pushforward.paths.variational import FrozenCodec, VariationalCodec
-from pushforward.paths.windows import PERFLOW, Windows
+from pushforward.paths.windows import Windows
 
 __all__ = [
-    "CAF",
-    "EDM_REFERENCE",
-    "PERFLOW",
     "VE",
     "VP",
     "Accelerated",

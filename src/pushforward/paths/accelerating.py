@@ -11,18 +11,10 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
+from pushforward.papers import CONSTANT_ACCELERATION
 from pushforward.paths.schedule import Schedule
 
-__all__ = ["CAF", "Accelerating"]
-
-CAF = Reference(
-    "park2024constant",
-    "Constant Acceleration Flow",
-    "Park, Dogyun and Lee, Sojin and Kim, Sihyeon and Lee, Taehoon and Hong, Youngjoon and Kim, Hyunwoo J.",
-    2024,
-    arxiv="2411.00322",
-    venue="Advances in Neural Information Processing Systems",
-)
+__all__ = ["Accelerating"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class Accelerating(Schedule):
     they would turn back.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (CAF,)
+    references: ClassVar[tuple[Reference, ...]] = (CONSTANT_ACCELERATION,)
     h: float = 1.5
 
     def __post_init__(self) -> None:

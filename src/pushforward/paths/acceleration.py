@@ -13,7 +13,8 @@ from pushforward.conditions import Column, Condition
 from pushforward.configuration import Recorded
 from pushforward.errors import InputError
 from pushforward.networks import Adapter, Architecture, Concatenated, Field, carried_over
-from pushforward.paths.accelerating import CAF, Accelerating
+from pushforward.papers import CONSTANT_ACCELERATION
+from pushforward.paths.accelerating import Accelerating
 from pushforward.paths.affine import Affine
 from pushforward.tensors import bcast
 
@@ -28,7 +29,7 @@ class OnAccelerating(Adapter):
     two trainings of a constant acceleration flow, with the trained flow as `init` and pairs that it makes itself.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (CAF,)
+    references: ClassVar[tuple[Reference, ...]] = (CONSTANT_ACCELERATION,)
     h: float = 1.5
 
     def adapted(self, field: Field) -> Field:
@@ -49,7 +50,7 @@ class Acceleration(Adapter):
     another is given, from fresh weights.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (CAF,)
+    references: ClassVar[tuple[Reference, ...]] = (CONSTANT_ACCELERATION,)
     network: Architecture | None = None
 
     def adapted(self, field: Field) -> Field:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import Coefficients, Sides
 from pushforward.errors import InputError
+from pushforward.papers import IMPROVED_IMMISCIBLE
 from pushforward.paths.schedule import Schedule
 from pushforward.paths.schedules import CondOT
 
@@ -30,15 +31,7 @@ class Amplified(Schedule):
     tensor([1.])
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "li2025improved",
-            "Improved Immiscible Diffusion: Accelerate Diffusion Training by Reducing Its Miscibility",
-            "Li, Yiheng and Liang, Feng and Kondratyuk, Dan and Tomizuka, Masayoshi and Keutzer, Kurt and Xu, Chenfeng",
-            2025,
-            arxiv="2505.18521",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (IMPROVED_IMMISCIBLE,)
     factor: float
     schedule: Schedule = field(default_factory=CondOT)
 

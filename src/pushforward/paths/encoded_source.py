@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,17 +11,18 @@ from torch import Tensor, nn
 from pushforward.citations import Reference
 from pushforward.conditions import Condition, Schema
 from pushforward.configuration import Recorded
-from pushforward.contracts import Pairs, Path, PathPoint, Prediction, Times
+from pushforward.contracts import Pairs, PathPoint, Times
 from pushforward.ends import Chained, End
 from pushforward.errors import InputError
 from pushforward.networks import Agreement, Encoding, VariationalEncoder
+from pushforward.papers import CROSSFLOW
 from pushforward.paths.affine import Affine
-from pushforward.paths.conversions import refuse_scores
+from pushforward.paths.within import WithoutScores
 
 __all__ = ["EncodedSource"]
 
 
-class EncodedSource(Recorded, nn.Module, Path):
+class EncodedSource(Recorded, nn.Module, WithoutScores):
     """Start from the condition c itself: `x_t = alpha_t x1 + sigma_t z` with `z = mu(c) + s(c) x0`, for source noise
     x0, a learned encoder of c into the space of the points.
 
@@ -37,16 +37,7 @@ class EncodedSource(Recorded, nn.Module, Path):
     `InputError` where there is no condition, and for scores: z given the condition is not N(0, I).
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "liu2024flowing",
-            "Flowing from Words to Pixels: A Noise-Free Framework for Cross-Modality Evolution",
-            "Liu, Qihao and Yin, Xi and Yuille, Alan and Brown, Andrew and Singh, Mannat",
-            2024,
-            arxiv="2412.15213",
-            venue="Conference on Computer Vision and Pattern Recognition",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (CROSSFLOW,)
 
     def __init__(
         self,
@@ -93,48 +84,13 @@ class EncodedSource(Recorded, nn.Module, Path):
         return self._parts()[1].loss(z, x1, own)
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Times between which the velocity is finite."""
-        return self.path.interval
-
-    @property
     def source_end(self) -> End:
         """The encoder applied to noise, then what the affine path makes of z."""
         return Chained(_Encoded(self), self.path.source_end)
 
-    @property
-    def target_end(self) -> End:
-        """That of the affine path."""
-        return self.path.target_end
-
-    def wrapped(
-        self, network: nn.Module, event_shape: tuple[int, ...], schema: Schema, predicts: tuple[Prediction, ...]
-    ) -> nn.Module:
-        """Return the network as the affine path wraps it."""
-        return self.path.wrapped(network, event_shape, schema, predicts)
-
     def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
         """Return the state between z and the target of each pair, and its velocity; gradients reach the encoder."""
         return self.path.point(replace(pairs, x0=self.start(pairs.x0, pairs.condition)), times)
-
-    def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
-        """Return what is regressed on; the noise of the path is z."""
-        refuse_scores(type(self).__name__, kind)
-        return self.path.target(point, kind)
-
-    def convert(
-        self, value: Tensor, x: Tensor, t: Tensor, src: Prediction, dst: Prediction, *, gaussian_source: bool = False
-    ) -> Tensor:
-        """Turn one prediction into another. Raises `InputError` for scores, whatever the source."""
-        refuse_scores(type(self).__name__, src, dst)
-        return self.path.convert(value, x, t, src, dst)
-
-    def derive(
-        self, known: Mapping[Prediction, Tensor], x: Tensor, t: Tensor, dst: Prediction, *, gaussian_source: bool
-    ) -> Tensor:
-        """Turn several predictions into another. Raises `InputError` for scores."""
-        refuse_scores(type(self).__name__, dst)
-        return self.path.derive(known, x, t, dst, gaussian_source=False)
 
     def _parts(self) -> tuple[VariationalEncoder, Agreement]:
         if self.encoder is None or self.agreement is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from pushforward.citations import Reference
 from pushforward.conditions import Column, Condition, Schema
 from pushforward.configuration import Recorded
-from pushforward.contracts import Pairs, Path, PathPoint, Prediction, Sides, Times
-from pushforward.ends import End
+from pushforward.contracts import Pairs, PathPoint, Sides, Times
 from pushforward.errors import InputError, nearest
 from pushforward.observations import point_column
 from pushforward.paths.affine import Affine
 from pushforward.paths.codec import Codec, Forgetful, PrincipalComponents
+from pushforward.paths.within import Within
 from pushforward.spaces import Space
 
 __all__ = ["Latent"]
@@ -27,7 +27,7 @@ __all__ = ["Latent"]
 FITTED_ON = 20_000
 
 
-class Latent(Recorded, nn.Module, Path):
+class Latent(Recorded, nn.Module, Within):
     """Join noise and the latents of the target by an affine `path`: `x_t = alpha_t encode(x1) + sigma_t x0`.
 
     Pairs, states, and what the network sees and predicts are latents; sources and targets keep the shape of the data.
@@ -91,50 +91,9 @@ class Latent(Recorded, nn.Module, Path):
                 raise InputError(f"no condition {name!r} holds points of shape {data}{nearest(name, schema)}")
         return schema | seen
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Times between which the velocity is finite."""
-        return self.path.interval
-
-    @property
-    def source_end(self) -> End:
-        """What the path makes of noise in the latent space."""
-        return self.path.source_end
-
-    @property
-    def target_end(self) -> End:
-        """What the path makes of latents."""
-        return self.path.target_end
-
-    def wrapped(
-        self, network: nn.Module, event_shape: tuple[int, ...], schema: Schema, predicts: tuple[Prediction, ...]
-    ) -> nn.Module:
-        """Return the network as the affine path wraps it."""
-        return self.path.wrapped(network, event_shape, schema, predicts)
-
-    def point(self, pairs: Pairs, times: Times, *, generator: torch.Generator | None = None) -> PathPoint:
-        """Return the state of each pair of latents and its velocity."""
-        return self.path.point(pairs, times, generator=generator)
-
     def reflected(self, point: PathPoint, pairs: Pairs, times: Times) -> PathPoint:
         """Return the same point with the source negated."""
         return self.path.reflected(point, pairs, times)
-
-    def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
-        """Return what is regressed on, in the latent space."""
-        return self.path.target(point, kind, gaussian_source=gaussian_source)
-
-    def convert(
-        self, value: Tensor, x: Tensor, t: Tensor, src: Prediction, dst: Prediction, *, gaussian_source: bool = False
-    ) -> Tensor:
-        """Turn one prediction into another, in the latent space."""
-        return self.path.convert(value, x, t, src, dst, gaussian_source=gaussian_source)
-
-    def derive(
-        self, known: Mapping[Prediction, Tensor], x: Tensor, t: Tensor, dst: Prediction, *, gaussian_source: bool
-    ) -> Tensor:
-        """Turn several predictions into another, in the latent space."""
-        return self.path.derive(known, x, t, dst, gaussian_source=gaussian_source)
 
 
 @dataclass(frozen=True)

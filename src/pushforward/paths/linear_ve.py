@@ -12,17 +12,10 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
+from pushforward.papers import ELUCIDATED_DIFFUSION
 from pushforward.paths.schedule import Schedule
 
-__all__ = ["EDM_REFERENCE", "LinearVE"]
-
-EDM_REFERENCE = Reference(
-    "karras2022elucidating",
-    "Elucidating the Design Space of Diffusion-Based Generative Models",
-    "Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli",
-    2022,
-    arxiv="2206.00364",
-)
+__all__ = ["LinearVE"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class LinearVE(Schedule):
     """
 
     references: ClassVar[tuple[Reference, ...]] = (
-        EDM_REFERENCE,
+        ELUCIDATED_DIFFUSION,
         Reference(
             "xu2023pfgmpp",
             "PFGM++: Unlocking the Potential of Physics-Inspired Generative Models",

@@ -13,6 +13,7 @@ from pushforward.configuration import Recorded
 from pushforward.contracts import Pairs, Path, PathPoint, Times
 from pushforward.errors import InputError
 from pushforward.networks import MLP, Architecture
+from pushforward.papers import NEURAL_FLOW_DIFFUSION
 from pushforward.paths.conversions import check_gaussian
 from pushforward.paths.schedule import Schedule
 from pushforward.paths.schedules import CondOT
@@ -50,15 +51,7 @@ class NeuralDiffusion(Recorded, nn.Module, Path):
     data follow velocity, noise and score, and with them ODE and SDE sampling. Nothing follows from the other kinds.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "bartosh2024neural",
-            "Neural Flow Diffusion Models: Learnable Forward Process for Improved Diffusion Modelling",
-            "Bartosh, Grigory and Vetrov, Dmitry and Naesseth, Christian A.",
-            2024,
-            arxiv="2404.12940",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (NEURAL_FLOW_DIFFUSION,)
 
     def __init__(
         self, schedule: Schedule | None = None, network: Architecture | None = None, learned: bool = True

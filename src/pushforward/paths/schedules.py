@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
+from pushforward.papers import FLOW_MATCHING
 from pushforward.paths.schedule import Schedule
 from pushforward.tensors import bcast
 
@@ -19,13 +20,6 @@ __all__ = ["VE", "VP", "CondOT", "LinearVP", "Polynomial", "Trig"]
 
 NEAR_ONE = 1 - 1e-5  # sigma' is infinite at t = 1 for the schedules in which sigma goes to zero like a square root
 
-FLOW_MATCHING = Reference(
-    key="lipman2023flow",
-    title="Flow Matching for Generative Modeling",
-    authors="Yaron Lipman and Ricky T. Q. Chen and Heli Ben-Hamu and Maximilian Nickel and Matt Le",
-    year=2022,
-    arxiv="2210.02747",
-)
 SCORE_SDE = Reference(
     key="song2020score",
     title="Score-Based Generative Modeling through Stochastic Differential Equations",

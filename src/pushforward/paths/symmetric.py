@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.conditions import Column, Condition, Schema
-from pushforward.contracts import Pairs, Path, PathPoint, Prediction, Times
+from pushforward.contracts import Pairs, PathPoint, Times
 from pushforward.ends import Chained, End
 from pushforward.errors import InputError, nearest
 from pushforward.measures.label_codecs import LabelCodec, default_codec
 from pushforward.paths.affine import Affine
 from pushforward.paths.codec import Forgetful
-from pushforward.paths.conversions import refuse_scores
+from pushforward.paths.within import WithoutScores
 
 __all__ = ["Symmetric"]
 
 
 @dataclass(frozen=True)
-class Symmetric(Path):
+class Symmetric(WithoutScores):
     """Join points and their labels to noise in opposite directions: `x_t = alpha_t x1 + sigma_t x0` runs from noise to
     the point, `y_t = alpha_t xi + sigma_t y` from the label y, the conditions as channels, to noise xi ~ N(0, I).
 
@@ -83,11 +82,6 @@ class Symmetric(Path):
         return sum(block.channels for block in self.blocks)
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Times between which the velocity is finite."""
-        return self.path.interval
-
-    @property
     def source_end(self) -> End:
         """Noise and its label, then what the affine path makes of them."""
         return Chained(_Labelled(self), self.path.source_end)
@@ -96,12 +90,6 @@ class Symmetric(Path):
     def target_end(self) -> End:
         """A point beside label noise, which points do not bring along: states are made into points only."""
         return Chained(_Noised(self.channels), self.path.target_end)
-
-    def wrapped(
-        self, network: nn.Module, event_shape: tuple[int, ...], schema: Schema, predicts: tuple[Prediction, ...]
-    ) -> nn.Module:
-        """Return the network as the affine path wraps it."""
-        return self.path.wrapped(network, event_shape, schema, predicts)
 
     def labels(self, condition: Condition | None, x: Tensor) -> list[Tensor]:
         """Return the channels of each label, `(B, channels, *rest)`, for the points `x: (B, C, *rest)`. Raises
@@ -136,25 +124,6 @@ class Symmetric(Path):
         labels = [block.codec.dither(part, block.column, generator=generator) for block, part in encoded]
         joint = replace(pairs, x0=torch.cat([pairs.x0, *labels], 1), x1=self._noised(pairs.x1, generator))
         return self.path.point(joint, times, generator=generator)
-
-    def target(self, point: PathPoint, kind: Prediction, *, gaussian_source: bool = False) -> Tensor:
-        """Return what is regressed on: the velocity or an end of the joint state."""
-        refuse_scores(type(self).__name__, kind)
-        return self.path.target(point, kind)
-
-    def convert(
-        self, value: Tensor, x: Tensor, t: Tensor, src: Prediction, dst: Prediction, *, gaussian_source: bool = False
-    ) -> Tensor:
-        """Turn one prediction at a joint state into another."""
-        refuse_scores(type(self).__name__, src, dst)
-        return self.path.convert(value, x, t, src, dst)
-
-    def derive(
-        self, known: Mapping[Prediction, Tensor], x: Tensor, t: Tensor, dst: Prediction, *, gaussian_source: bool
-    ) -> Tensor:
-        """Turn several predictions at a joint state into another."""
-        refuse_scores(type(self).__name__, dst)
-        return self.path.derive(known, x, t, dst, gaussian_source=False)
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,14 @@ from pushforward.contracts import Pairs, Path, PathPoint, Prediction, Times
 from pushforward.ends import End
 from pushforward.errors import InputError
 from pushforward.networks import checked_edges, segment_of
+from pushforward.papers import PERFLOW
 from pushforward.paths.affine import Affine
 from pushforward.paths.segments import Segments
 from pushforward.spaces import Space
 from pushforward.tensors import bcast
 
-__all__ = ["PERFLOW", "Windows"]
+__all__ = ["Windows"]
 
-PERFLOW = Reference(
-    "yan2024perflow",
-    "PeRFlow: Piecewise Rectified Flow as Universal Plug-and-Play Accelerator",
-    "Yan, Hanshu and Liu, Xingchao and Pan, Jiachun and Liew, Jun Hao and Liu, Qiang and Feng, Jiashi",
-    2024,
-    arxiv="2405.07510",
-)
 WINDOW = "window of time"
 
 

@@ -11,6 +11,7 @@ from pushforward.citations import Reference
 from pushforward.contracts import Coefficients
 from pushforward.solvers.affine_steps import coefficients, schedule_of, transition
 from pushforward.solvers.grid import Grid
+from pushforward.solvers.integrate import CountedStepper
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["Exponential", "ExponentialMultistep"]
@@ -19,7 +20,7 @@ Table: TypeAlias = dict[float, tuple[float, ...]]
 """The weights of every step, by the time that it starts from: worked out once for all of a grid."""
 
 
-class Exponential:
+class Exponential(CountedStepper):
     """The stepper `x_e = alpha_e x1 + sigma_e x0` with the ends of the pair as predicted at `s`: DDIM, first order.
 
     Exact where the prediction of the target does not change along the flow, whatever the path; on straight paths it is
@@ -39,12 +40,8 @@ class Exponential:
     )
 
     def __init__(self, velocity: Velocity) -> None:
-        self.velocity, self.schedule = velocity, schedule_of(velocity.field)
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
+        super().__init__(velocity)
+        self.schedule = schedule_of(velocity.field)
 
     def init(self, x: Tensor, grid: Grid) -> Table:
         """Return the weights of the steps."""
@@ -57,7 +54,7 @@ class Exponential:
         return torch.add(keep * x, self.velocity(x, s), alpha=forward), state
 
 
-class ExponentialMultistep:
+class ExponentialMultistep(CountedStepper):
     """The second-order multistep method with data prediction, DPM-Solver++(2M), at one evaluation per step.
 
     `x_e = (sigma_e / sigma_s) x + (alpha_e - alpha_s sigma_e / sigma_s) [(1 + 1/(2q)) D_n - (1/(2q)) D_{n-1}]`, with
@@ -78,12 +75,8 @@ class ExponentialMultistep:
     )
 
     def __init__(self, velocity: Velocity) -> None:
-        self.velocity, self.schedule = velocity, schedule_of(velocity.field)
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
+        super().__init__(velocity)
+        self.schedule = schedule_of(velocity.field)
 
     def init(self, x: Tensor, grid: Grid) -> tuple[Table, Tensor | None]:
         """Return the weights of the steps, and no prediction."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.errors import InputError
+from pushforward.papers import ELUCIDATED_DIFFUSION, RECTIFIED_TRANSFORMERS
 
 __all__ = [
     "Cosine",
@@ -32,20 +33,6 @@ __all__ = [
     "refine",
 ]
 
-_EDM = Reference(
-    "karras2022elucidating",
-    "Elucidating the Design Space of Diffusion-Based Generative Models",
-    "Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli",
-    2022,
-    arxiv="2206.00364",
-)
-_RECTIFIED_TRANSFORMERS = Reference(
-    "esser2024scaling",
-    "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis",
-    "Esser, Patrick and Kulal, Sumith and Blattmann, Andreas and others",
-    2024,
-    arxiv="2403.03206",
-)
 _SAME = 1e-6
 """Two times closer than this fraction of the interval are one node."""
 
@@ -209,7 +196,7 @@ class Shifted(_Warp):
     """Nodes moved towards the source for `q > 1`, towards the target for `q < 1`: `t = u / (q - (q - 1) u)`."""
 
     q: float = 3.0
-    references: ClassVar[tuple[Reference, ...]] = (_RECTIFIED_TRANSFORMERS,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
 
     def __post_init__(self) -> None:
         _positive("q", self.q)
@@ -224,7 +211,7 @@ class Karras(_Warp):
     """The noise left falls as a power: `1 - t = (1 - u)^rho`, so that nodes crowd at the target; 1 is uniform."""
 
     rho: float = 7.0
-    references: ClassVar[tuple[Reference, ...]] = (_EDM,)
+    references: ClassVar[tuple[Reference, ...]] = (ELUCIDATED_DIFFUSION,)
 
     def __post_init__(self) -> None:
         _positive("rho", self.rho)
@@ -242,7 +229,7 @@ class LogitNormalQuantiles(_Warp):
 
     m: float = 0.0
     s: float = 1.0
-    references: ClassVar[tuple[Reference, ...]] = (_RECTIFIED_TRANSFORMERS,)
+    references: ClassVar[tuple[Reference, ...]] = (RECTIFIED_TRANSFORMERS,)
 
     def __post_init__(self) -> None:
         _positive("s", self.s)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pushforward.solvers.grid import Grid
+from pushforward.solvers.velocity import Velocity, VelocityFn, counted
 
-__all__ = ["Hook", "Solution", "Stepper", "integrate"]
+__all__ = ["CountedStepper", "Hook", "Solution", "Stepper", "integrate"]
 
 Hook: TypeAlias = Callable[[Tensor, float, int], Tensor]
 """Called with the new state, its time and its node number after each step; returns the state to go on with."""
@@ -55,6 +56,24 @@ class Stepper(Protocol):
     def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
         """Advance `x: (B, *event)` from time `s` to time `e`."""
         ...
+
+
+class CountedStepper:
+    """What steppers that follow one velocity share: it counts its calls, and unless they say so they remember nothing
+    between steps.
+    """
+
+    def __init__(self, velocity: Velocity | VelocityFn) -> None:
+        self.velocity = counted(velocity)
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations so far."""
+        return self.velocity.calls
+
+    def init(self, x: Tensor, grid: Grid) -> Any:
+        """Return what is remembered before the first step: nothing."""
+        return None
 
 
 def integrate(

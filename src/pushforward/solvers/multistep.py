@@ -7,9 +7,9 @@ from typing import ClassVar, TypeAlias
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.solvers.grid import Grid
+from pushforward.papers import FLOWTURBO
+from pushforward.solvers.integrate import CountedStepper
 from pushforward.solvers.runge_kutta import TABLEAUS, advance
-from pushforward.solvers.velocity import Velocity, VelocityFn, counted
 
 __all__ = ["AdamsBashforth2", "PseudoCorrector"]
 
@@ -17,23 +17,11 @@ _History: TypeAlias = tuple[Tensor, float] | None
 """The slope at the previous node and the length of the step that left it."""
 
 
-class AdamsBashforth2:
+class AdamsBashforth2(CountedStepper):
     """The stepper `x + h [(1 + r/2) f_n - (r/2) f_{n-1}]` with `r = h / h_previous`, started by one Heun step.
 
     An Euler start would cost a factor of 1.5 to 3 in the error. One evaluation per step, two for the first.
     """
-
-    def __init__(self, velocity: Velocity | VelocityFn) -> None:
-        self.velocity = counted(velocity)
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
-
-    def init(self, x: Tensor, grid: Grid) -> _History:
-        """Return the empty history."""
-        return None
 
     def step(self, x: Tensor, s: float, e: float, state: _History) -> tuple[Tensor, _History]:
         """Advance from `s` to `e`."""
@@ -45,7 +33,7 @@ class AdamsBashforth2:
         return advance(x, [slope, previous], [1 + r / 2, -r / 2], h), (slope, h)
 
 
-class PseudoCorrector:
+class PseudoCorrector(CountedStepper):
     """Heun's step whose first slope is the second one of the step before: `y = x + h k`, `k' = v(y, e)`, `x + (h/2)
     (k + k')`, and k' is kept. One evaluation per step, two for the first.
 
@@ -53,27 +41,7 @@ class PseudoCorrector:
     two. It is the slope of one field: a method that changes guidance on the way must start afresh.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhao2024flowturbo",
-            "FlowTurbo: Towards Real-time Flow-Based Image Generation with Velocity Refiner",
-            "Zhao, Wenliang and Shi, Minglei and Yu, Xumin and Zhou, Jie and Lu, Jiwen",
-            2024,
-            arxiv="2409.18128",
-        ),
-    )
-
-    def __init__(self, velocity: Velocity | VelocityFn) -> None:
-        self.velocity = counted(velocity)
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
-
-    def init(self, x: Tensor, grid: Grid) -> Tensor | None:
-        """Return no slope."""
-        return None
+    references: ClassVar[tuple[Reference, ...]] = (FLOWTURBO,)
 
     def step(self, x: Tensor, s: float, e: float, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Advance from `s` to `e`."""

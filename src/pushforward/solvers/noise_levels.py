@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.errors import InputError
-from pushforward.paths import EDM_REFERENCE, LinearVE, Schedule
+from pushforward.papers import ELUCIDATED_DIFFUSION
+from pushforward.paths import LinearVE, Schedule
 from pushforward.solvers.grid import GridRule
 
 __all__ = ["NoiseLevels"]
@@ -25,7 +26,7 @@ class NoiseLevels(GridRule):
     other times the roots are spaced between the levels there.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (EDM_REFERENCE,)
+    references: ClassVar[tuple[Reference, ...]] = (ELUCIDATED_DIFFUSION,)
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0

@@ -12,7 +12,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.errors import InputError
 from pushforward.solvers.grid import Grid, GridRule, Uniform
-from pushforward.solvers.integrate import Stepper
+from pushforward.solvers.integrate import CountedStepper, Stepper
 from pushforward.solvers.multistep import PseudoCorrector
 from pushforward.solvers.runge_kutta import TABLEAUS, advance
 from pushforward.solvers.solver import GridSolver
@@ -61,7 +61,7 @@ class Program(GridSolver):
         return _Steps(self.kinds, velocity)
 
 
-class RefinerStepper:
+class RefinerStepper(CountedStepper):
     """Heun's step on velocities that a light network estimates from the one before: `d = v + r(x, s, v)`, `y = x + h
     d`, `d' = d + r(y, e, d)`, `x + (h/2) (d + d')`, and d' is kept.
 
@@ -69,18 +69,6 @@ class RefinerStepper:
     """
 
     references: ClassVar[tuple[Reference, ...]] = PseudoCorrector.references
-
-    def __init__(self, velocity: Velocity) -> None:
-        self.velocity = velocity
-
-    @property
-    def evaluations(self) -> int:
-        """Number of evaluations of the field so far."""
-        return self.velocity.calls
-
-    def init(self, x: Tensor, grid: Grid) -> Tensor | None:
-        """Return no velocity."""
-        return None
 
     def step(self, x: Tensor, s: float, e: float, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Advance from `s` to `e`."""
@@ -90,17 +78,14 @@ class RefinerStepper:
         return advance(x, [slope, ahead], TABLEAUS["heun"].b, e - s), ahead
 
 
-class _Steps:
+class _Steps(CountedStepper):
     """The stepper of a program: between steps travels the velocity that the last one ended with."""
 
     def __init__(self, kinds: str, velocity: Velocity) -> None:
-        self.kinds, self.velocity = kinds, velocity
+        super().__init__(velocity)
+        self.kinds = kinds
         self.corrector, self.refiner = PseudoCorrector(velocity), RefinerStepper(velocity)
         self.at: dict[float, str] = {}
-
-    @property
-    def evaluations(self) -> int:
-        return self.velocity.calls
 
     def init(self, x: Tensor, grid: Grid) -> Tensor | None:
         count = len(grid)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError, nearest
-from pushforward.solvers.grid import Grid
-from pushforward.solvers.velocity import Velocity, VelocityFn, counted
+from pushforward.solvers.integrate import CountedStepper
+from pushforward.solvers.velocity import Velocity, VelocityFn
 
 __all__ = ["TABLEAUS", "RungeKutta", "Tableau", "advance"]
 
@@ -45,7 +45,7 @@ def advance(x: Tensor, slopes: Sequence[Tensor], weights: Sequence[float], h: fl
     return x.clone() if out is x else out
 
 
-class RungeKutta:
+class RungeKutta(CountedStepper):
     """The stepper of a tableau: `k_i = v(x + h sum_j a_ij k_j, s + c_i h)`, then `x + h sum_i b_i k_i`.
 
     `method` is a name in `TABLEAUS`. The velocity is a `Velocity` or any function of `x: (B, *event)` and `t: (B,)`.
@@ -54,17 +54,9 @@ class RungeKutta:
     def __init__(self, velocity: Velocity | VelocityFn, method: str = "midpoint") -> None:
         if method not in TABLEAUS:
             raise InputError(f"unknown method {method!r}{nearest(method, TABLEAUS)}")
-        self.velocity = counted(velocity)
+        super().__init__(velocity)
         self.tableau = TABLEAUS[method]
         self._inner = tuple(zip(self.tableau.c[1:], self.tableau.a, strict=True))
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
-
-    def init(self, x: Tensor, grid: Grid) -> None:
-        """Return nothing: one-step methods remember nothing."""
 
     def step(self, x: Tensor, s: float, e: float, state: None) -> tuple[Tensor, None]:
         """Advance from `s` to `e`."""

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from pushforward.solvers.diffusion import Diffusion
 from pushforward.solvers.grid import Grid
+from pushforward.solvers.integrate import CountedStepper
 from pushforward.solvers.runge_kutta import TABLEAUS, advance
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["EulerMaruyama", "StochasticHeun"]
 
 
-class _Stochastic(ABC):
+class _Stochastic(CountedStepper, ABC):
     """What the schemes share. The last step is deterministic, because noise added there would never be removed.
 
     The noise of a step has the size `eps(s)`; drifts have that of their own time, so that no step without noise has a
@@ -28,13 +29,9 @@ class _Stochastic(ABC):
     """
 
     def __init__(self, velocity: Velocity, diffusion: Diffusion, *, generator: torch.Generator | None = None) -> None:
-        self.velocity, self.diffusion, self.generator = velocity, diffusion, generator
+        super().__init__(velocity)
+        self.diffusion, self.generator = diffusion, generator
         self.direction = 1
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
 
     def init(self, x: Tensor, grid: Grid) -> float:
         """Return the time where the last step starts."""

@@ -10,12 +10,13 @@ from torch import Tensor
 from pushforward.solvers.diffusion import Diffusion
 from pushforward.solvers.divergence import divergence
 from pushforward.solvers.grid import Grid
+from pushforward.solvers.integrate import CountedStepper
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["DensityAlongPaths"]
 
 
-class DensityAlongPaths:
+class DensityAlongPaths(CountedStepper):
     """The stepper of `dY = (v - eps^2 score / 2) dt + eps dW` run from t = 1 to 0, by Euler-Maruyama, that collects
     what the log-density loses on the way.
 
@@ -34,13 +35,9 @@ class DensityAlongPaths:
     def __init__(
         self, velocity: Velocity, diffusion: Diffusion, signs: Tensor | None, *, generator: torch.Generator | None
     ) -> None:
-        self.velocity, self.diffusion, self.signs, self.generator = velocity, diffusion, signs, generator
+        super().__init__(velocity)
+        self.diffusion, self.signs, self.generator = diffusion, signs, generator
         self.loss = torch.zeros(())
-
-    @property
-    def evaluations(self) -> int:
-        """Number of network evaluations so far."""
-        return self.velocity.calls
 
     def init(self, x: Tensor, grid: Grid) -> None:
         """Start with no loss."""

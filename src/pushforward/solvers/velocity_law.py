@@ -12,6 +12,7 @@ from pushforward.citations import Reference
 from pushforward.contracts import ScheduleFn, VelocityField, VelocityLaw
 from pushforward.errors import InputError
 from pushforward.networks import Field
+from pushforward.papers import HIERARCHICAL_RECTIFIED_FLOW
 from pushforward.solvers.affine_steps import advanced, coefficients, schedule_of
 from pushforward.solvers.grid import Grid, GridRule, Uniform
 from pushforward.solvers.integrate import Stepper
@@ -34,15 +35,7 @@ class NestedSampler(GridSolver):
     of a flow inside) is the network's own.
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "zhang2025hierarchical",
-            "Towards Hierarchical Rectified Flow",
-            "Zhang, Yichi and Yan, Yici and Schwing, Alexander and Zhao, Zhizhen",
-            2025,
-            arxiv="2502.17436",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (HIERARCHICAL_RECTIFIED_FLOW,)
     steps: int | None = 4
     grid: GridRule = field(default_factory=Uniform)
 
