@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from pushforward.conditions import Condition
-from pushforward.contracts import Coupling, Pairs, Sides, TrainedField
-from pushforward.errors import InputError
+from pushforward.contracts import Pairs
+from pushforward.maps.taught import TaughtCoupling
 from pushforward.solvers import DormandPrince, Solver
 
 __all__ = ["InverseFlow"]
 
 
 @dataclass(frozen=True)
-class InverseFlow(Coupling):
+class InverseFlow(TaughtCoupling):
     """Pair each target point with `x0 = Phi^-1(x1)`, the trained flow that `fit` learns from (`teacher`, or
     `init`) solved backwards.
 
@@ -29,15 +28,6 @@ class InverseFlow(Coupling):
 
     rowwise: ClassVar[bool] = True
     solver: Solver = field(default_factory=lambda: DormandPrince(1e-4))
-    _trained: TrainedField | None = field(default=None, init=False, repr=False, compare=False)
-
-    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
-        """Return this coupling with the flow. Raises `InputError` where there is none."""
-        if sides.teacher is None:
-            raise InputError("InverseFlow pairs by a flow that is trained already: give init, or teacher")
-        ready = copy(self)
-        object.__setattr__(ready, "_trained", sides.teacher)
-        return ready
 
     @torch.no_grad()
     def __call__(
@@ -50,9 +40,7 @@ class InverseFlow(Coupling):
         generator: torch.Generator | None = None,
     ) -> Pairs:
         """Pair `x1: (m, *event)` with where it comes from: `m` pairs. Raises `InputError` before `prepared`."""
-        if self._trained is None:
-            raise InputError("InverseFlow has no flow yet: it is told by `prepared`")
-        path = self._trained.path
+        path = self.teacher.path
         end = path.target_end.encode(x1, condition)
-        start = self.solver.solve(self._trained, end, condition=condition, start=1.0, end=0.0, generator=generator).x
+        start = self.solver.solve(self.teacher, end, condition=condition, start=1.0, end=0.0, generator=generator).x
         return Pairs(path.source_end.decode(start, condition), x1, condition)

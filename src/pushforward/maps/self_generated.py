@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition
-from pushforward.contracts import Coupling, Pairs, Sides, TrainedField
-from pushforward.errors import InputError
+from pushforward.contracts import Pairs
+from pushforward.maps.taught import PooledCoupling
 from pushforward.networks import ClassifierFree
 from pushforward.solvers import DormandPrince, Solver
 
 __all__ = ["SelfGenerated"]
 
-CHUNK = 8192
-
 
 @dataclass(frozen=True)
-class SelfGenerated(Coupling):
+class SelfGenerated(PooledCoupling):
     """Pair each source point with `x1 = Phi(x0)`, where a trained flow carries it (reflow).
 
     The flow is the `teacher` of `fit`, or the one that it goes on from (`init`), and stays as it is. Both marginals are
@@ -51,54 +48,10 @@ class SelfGenerated(Coupling):
     solver: Solver = field(default_factory=DormandPrince)
     pool: int | None = 20_000
     guidance: float = 1.0
-    _teacher: TrainedField | None = field(default=None, init=False, repr=False, compare=False)
-    _pairs: Pairs | None = field(default=None, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.solver.stochastic:
-            raise InputError("SelfGenerated needs a deterministic solver: noise on the way would unmatch the pairs")
-        if self.pool is not None and self.pool < 1:
-            raise InputError(f"SelfGenerated needs a pool of at least one pair, or none at all, got {self.pool}")
-
-    def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
-        """Return this coupling with its teacher, and its pool. Raises `InputError` where there is no teacher."""
-        if sides.teacher is None:
-            raise InputError("SelfGenerated pairs by a flow that is trained already: give init, or teacher")
-        ready = copy(self)
-        object.__setattr__(ready, "_teacher", sides.teacher)
-        if self.pool is not None:
-            sizes = [min(CHUNK, self.pool - first) for first in range(0, self.pool, CHUNK)]
-            parts = [
-                ready._made(sides.source(n, generator=generator), sides.target(n, generator=generator)[1])
-                for n in sizes
-            ]
-            object.__setattr__(ready, "_pairs", Pairs.joined(parts))
-        return ready
-
-    def __call__(
-        self,
-        x0: Tensor,
-        x1: Tensor,
-        condition: Condition | None = None,
-        *,
-        gaussian_source: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> Pairs:
-        """Return as many pairs as `x1` has rows: drawn from the pool, or of `x0` and `condition` where there is none.
-
-        Raises `InputError` before `prepared`, and for unlike numbers of rows where there is no pool.
-        """
-        if self._pairs is not None:
-            device = "cpu" if generator is None else generator.device
-            rows = torch.randint(len(self._pairs), (len(x1),), generator=generator, device=device)
-            return self._pairs[rows.to(self._pairs.x0.device)].to(x1.device)
-        return self._made(x0, condition)
 
     @torch.no_grad()
     def _made(self, x0: Tensor, condition: Condition | None) -> Pairs:
-        teacher = self._teacher
-        if teacher is None:
-            raise InputError("SelfGenerated has no flow yet: it is told by `prepared`")
+        teacher = self.teacher
         guided = teacher if self.guidance == 1 else ClassifierFree(teacher, self.guidance)
         start = teacher.path.source_end.encode(x0, condition)
         end = self.solver.solve(guided, start, condition=condition).x

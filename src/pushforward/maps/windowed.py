@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
@@ -13,10 +12,11 @@ from pushforward.citations import Reference
 from pushforward.conditions import Condition, Schema, take
 from pushforward.contracts import Coupling, Pairs, Sides, Times, TrainedField
 from pushforward.couplings import Independent
-from pushforward.errors import InputError
+from pushforward.maps.taught import TaughtCoupling
 from pushforward.networks import Adapter, ClassifierFree, Field, carried_over, checked_edges
 from pushforward.observations import Observation
-from pushforward.paths import PERFLOW, Windows
+from pushforward.papers import PERFLOW
+from pushforward.paths import Windows
 from pushforward.solvers import FixedStep, Solver
 
 __all__ = ["InWindows", "WindowedReflow"]
@@ -25,7 +25,7 @@ QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class WindowedReflow(Coupling):
+class WindowedReflow(TaughtCoupling):
     """Pair a state at the beginning s of a window of time with the one to which a trained flow carries it at the end e:
     reflow, window by window, without a stored data set.
 
@@ -44,12 +44,10 @@ class WindowedReflow(Coupling):
     solver: Solver = field(default_factory=lambda: FixedStep("midpoint", 4))
     base: Coupling = field(default_factory=Independent)
     guidance: float = 1.0
-    _teacher: TrainedField | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edges", checked_edges(self.edges))
-        if self.solver.stochastic:
-            raise InputError("WindowedReflow needs a deterministic solver: noise on the way would unmatch the pairs")
+        super().__post_init__()
 
     @property
     def rowwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -67,10 +65,7 @@ class WindowedReflow(Coupling):
 
     def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
         """Return this coupling with its teacher, its base prepared. Raises `InputError` where there is no teacher."""
-        if sides.teacher is None:
-            raise InputError("WindowedReflow follows a flow that is trained already: give init, or teacher")
-        ready = copy(self)
-        object.__setattr__(ready, "_teacher", sides.teacher)
+        ready = super().prepared(sides, generator=generator)
         object.__setattr__(ready, "base", self.base.prepared(sides, generator=generator))
         return ready
 
@@ -85,16 +80,15 @@ class WindowedReflow(Coupling):
         generator: torch.Generator | None = None,
     ) -> Pairs:
         """Return the pairs of states, with the ends of their windows. Raises `InputError` before `prepared`."""
-        if self._teacher is None:
-            raise InputError("WindowedReflow has no flow yet: it is told by `prepared`")
+        teacher = self.teacher
         pairs = self.base(x0, x1, condition, gaussian_source=gaussian_source, generator=generator)
         device = "cpu" if generator is None else generator.device
         order = torch.randperm(len(pairs), generator=generator, device=device)
         number = order.to(pairs.x1.device) % (len(self.edges) - 1)
         edges = pairs.x1.new_tensor(self.edges)
         s = edges[number]
-        begin = self._teacher.path.point(pairs, Times(s, s, torch.zeros_like(s)), generator=generator).x
-        end = self._carried(self._teacher, begin, number, pairs.condition)
+        begin = teacher.path.point(pairs, Times(s, s, torch.zeros_like(s)), generator=generator).x
+        end = self._carried(teacher, begin, number, pairs.condition)
         return replace(pairs, x0=begin, x1=end, gaussian_source=False, s=s, e=edges[number + 1])
 
     def _carried(self, teacher: TrainedField, begin: Tensor, number: Tensor, condition: Condition | None) -> Tensor:
