@@ -12,11 +12,11 @@ from pushforward.couplings import Matched
 from pushforward.distillation import ConstantAcceleration, Reflow, distil
 from pushforward.maps import FlowTransport
 from pushforward.measures import as_measure
-from pushforward.metrics import sliced_wasserstein2
 from pushforward.networks import MLP
 from pushforward.objectives import AccelerationMatching, Displacement, FlowMatching
 from pushforward.paths import Accelerating, Acceleration, Affine
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures
 from pushforward.solvers import AccelerationSteps
 from pushforward.training import Trainer, fit
@@ -47,10 +47,10 @@ class CrossingPairs(Experiment):
         rectified = self._fit(x0, x1, 2 * self.steps, seed, coupling=Matched(), network=MLP(self.width))
         x0, x1 = _crossing(self.rows, seeded(seed, "rows"))
         start = flow.pull(x1, steps=8)
-        found = {"back": _distance(start, x0), "there and back": _distance(flow.push(start, steps=8), x1)}
+        found = {"back": root_mean_square(start, x0), "there and back": root_mean_square(flow.push(start, steps=8), x1)}
         for steps in (1, 8):
-            found[f"error@{steps}"] = _distance(flow.push(x0, steps=steps), x1)
-            found[f"error@{steps} rectified"] = _distance(rectified.push(x0, steps=steps, method="euler"), x1)
+            found[f"error@{steps}"] = root_mean_square(flow.push(x0, steps=steps), x1)
+            found[f"error@{steps} rectified"] = root_mean_square(rectified.push(x0, steps=steps, method="euler"), x1)
         return found
 
     def _accelerated(self, x0: Tensor, x1: Tensor, seed: int) -> FlowTransport:
@@ -103,11 +103,11 @@ class AcceleratedRing(Experiment):
             flows[name] = distil(flows["teacher"], method, **sides, trainer=trainer, seed=seed)
         x0 = torch.randn(10_000, 2, generator=seeded(seed, "noise"))
         x1, fresh = (sides["target"].sample(len(x0), generator=seeded(seed, name)) for name in ("target", "fresh"))
-        found = {"floor": _sliced(fresh, x1)}
+        found = {"floor": sliced(fresh, x1)}
         for name, flow in flows.items():
             for count in (2, 4):
                 moved = flow.push(x0, steps=count - 1) if name == "accelerated" else _euler(flow, x0, count)
-                found[f"sliced W2@{count} {name}"] = _sliced(moved, x1)
+                found[f"sliced W2@{count} {name}"] = sliced(moved, x1)
         return found
 
     def pieces(self) -> list[str]:
@@ -124,11 +124,3 @@ def _crossing(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def _euler(flow: FlowTransport, x: Tensor, steps: int) -> Tensor:
     return flow.push(x, steps=steps, method="euler")
-
-
-def _distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).square().sum(1).mean().sqrt())
-
-
-def _sliced(x: Tensor, y: Tensor) -> float:
-    return float(sliced_wasserstein2(x, y, generator=torch.Generator().manual_seed(0)))

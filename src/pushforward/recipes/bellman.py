@@ -10,11 +10,11 @@ from torch import Tensor
 from pushforward.contracts import VelocityField
 from pushforward.maps import FlowTransport, TrajectoryPairs
 from pushforward.measures import ring
-from pushforward.networks import MLP
 from pushforward.objectives import Discrete, SegmentMatching
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square
 from pushforward.recipes.experiment import Experiment, Figures
-from pushforward.recipes.solvers import line_of_three
+from pushforward.recipes.flows import line_of_three, ring_flow
 from pushforward.solvers import DormandPrince, Explicit, FixedStep, GridRule, StepCosts, Uniform
 from pushforward.training import Trainer, fit
 
@@ -54,11 +54,7 @@ class BellmanGrids(Experiment):
 
 
 def _error(field: VelocityField, x: Tensor, exact: Tensor, grid: GridRule, steps: int) -> float:
-    return _distance(FixedStep("euler", steps, grid).solve(field, x).x, exact)
-
-
-def _distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).square().sum(1).mean().sqrt())
+    return root_mean_square(FixedStep("euler", steps, grid).solve(field, x).x, exact)
 
 
 @dataclass(frozen=True)
@@ -78,10 +74,7 @@ class BellmanRefinement(Experiment):
 
     def run(self, seed: int) -> Figures:
         """Fit the flow, then refine it to either grid."""
-        teacher = fit(
-            "gaussian", ring(), network=MLP(width=self.width), normalise="none", seed=seed,
-            trainer=Trainer(steps=self.training, batch_size=256, learning_rate=2e-3),
-        )  # fmt: skip
+        teacher = ring_flow(self.training, self.width, seed)
         x = torch.randn(self.rows, 2, generator=seeded(seed, "rows"))
         truth = teacher.push(x, tolerance=1e-6)
         best = teacher.step_costs(torch.randn(500, 2, generator=seeded(seed, "trajectories"))).rule(4)
@@ -98,11 +91,11 @@ class BellmanRefinement(Experiment):
             objective=SegmentMatching(Discrete(1)), solver=FixedStep("euler", grid=grid), seed=seed,
             trainer=Trainer(steps=self.steps, batch_size=256, learning_rate=1e-3),
         )  # fmt: skip
-        return _distance(refined.push(x), truth)
+        return root_mean_square(refined.push(x), truth)
 
     @staticmethod
     def _off(teacher: FlowTransport, grid: Explicit, x: Tensor, truth: Tensor) -> float:
-        return _distance(teacher.solve(x, solver=FixedStep("euler", grid=grid)).x.detach(), truth)
+        return root_mean_square(teacher.solve(x, solver=FixedStep("euler", grid=grid)).x.detach(), truth)
 
     def pieces(self) -> list[str]:
         """Return what was tried."""

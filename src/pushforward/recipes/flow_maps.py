@@ -15,11 +15,11 @@ from pushforward.contracts import Pairs
 from pushforward.distillation import MeanFlowDistillation, distil
 from pushforward.maps import FlowTransport
 from pushforward.measures import AffineOracle, Gaussian, Measure, as_measure
-from pushforward.metrics import sliced_wasserstein2
 from pushforward.networks import MLP, Field, TwoTime
 from pushforward.objectives import Adaptive, AlphaFlow, FlowMatching, Held, MeanFlow, Objective, TimePairs
 from pushforward.paths import Affine, CondOT
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import mean_square, root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures, class_names
 from pushforward.solvers import FixedStep, Jump
 from pushforward.training import Trainer, fit_config
@@ -54,10 +54,10 @@ class FlowMaps(Experiment):
             for measure, name in ((source, "source"), (target, "target"), (target, "fresh"))
         )
         oracle = AffineOracle(Gaussian.standard(2), target, CondOT()) if isinstance(target, Gaussian) else None
-        figures = {"floor": _sliced(fresh, x1)}
+        figures = {"floor": sliced(fresh, x1)}
         if oracle is not None:
             step = x0 + oracle.velocity(x0, torch.zeros(ROWS))
-            figures["Euler error"] = _squared(step, oracle.flow_map(x0, 0.0, 1.0))
+            figures["Euler error"] = mean_square(step, oracle.flow_map(x0, 0.0, 1.0))
         flows = {
             name: fit_config(self.config | {"objective": objective, "seed": seed})
             for name, objective in self.objectives.items()
@@ -85,15 +85,15 @@ def _figures(flow: FlowTransport, name: str, x0: Tensor, x1: Tensor, oracle: Aff
         solver = Jump(steps) if jumps else FixedStep("euler", steps)
         with torch.no_grad():
             moved = flow.solve(x0, solver=solver).x
-        figures[f"sliced W2@{steps} {name}"] = _sliced(moved, x1)
+        figures[f"sliced W2@{steps} {name}"] = sliced(moved, x1)
         if oracle is not None:
-            figures[f"map error@{steps} {name}"] = _squared(moved, oracle.flow_map(x0, 0.0, 1.0))
+            figures[f"map error@{steps} {name}"] = mean_square(moved, oracle.flow_map(x0, 0.0, 1.0))
     if oracle is not None:
         generator = seeded(seed, "times")
         t = torch.rand(ROWS, generator=generator)
         x = oracle.sample(ROWS, t, generator=generator)
         with torch.no_grad():
-            figures[f"velocity error {name}"] = _squared(flow.field.velocity(x, t), oracle.velocity(x, t)) ** 0.5
+            figures[f"velocity error {name}"] = root_mean_square(flow.field.velocity(x, t), oracle.velocity(x, t))
     return figures
 
 
@@ -176,12 +176,3 @@ class AlphaLimit(Experiment):
     def pieces(self) -> list[str]:
         """Return what was compared."""
         return [AlphaFlow.__name__, MeanFlow.__name__]
-
-
-def _squared(x: Tensor, y: Tensor) -> float:
-    """Mean squared distance of rows."""
-    return float((x - y).square().sum(1).mean())
-
-
-def _sliced(x: Tensor, y: Tensor) -> float:
-    return float(sliced_wasserstein2(x, y, generator=torch.Generator().manual_seed(0)))

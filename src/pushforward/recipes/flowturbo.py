@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from pushforward.maps import FlowTransport
 from pushforward.measures import ring
-from pushforward.networks import MLP, Refiner
+from pushforward.networks import Refiner
 from pushforward.objectives import VelocityRefinement
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square
 from pushforward.recipes.experiment import Experiment, Figures
-from pushforward.recipes.solvers import line_of_three
+from pushforward.recipes.flows import line_of_three, ring_flow
 from pushforward.solvers import FixedStep, Program, Solver
 from pushforward.solvers.solver import FixedMethod
 from pushforward.training import Trainer, fit
@@ -39,7 +39,7 @@ class CachedSlopes(Experiment):
         exact = oracle.flow_map(x, 0.0, 1.0)
 
         def off(method: FixedMethod, steps: int) -> float:
-            return _distance(FixedStep(method, steps).solve(oracle, x).x, exact)
+            return root_mean_square(FixedStep(method, steps).solve(oracle, x).x, exact)
 
         return {
             "order": math.log2(off("pseudo-corrector", 64) / off("pseudo-corrector", 128)),
@@ -72,10 +72,7 @@ class VelocityRefiner(Experiment):
 
     def run(self, seed: int) -> Figures:
         """Fit the flow and the refiner, and measure."""
-        teacher = fit(
-            "gaussian", ring(), network=MLP(width=self.width), normalise="none", seed=seed,
-            trainer=Trainer(steps=self.training, batch_size=256, learning_rate=2e-3),
-        )  # fmt: skip
+        teacher = ring_flow(self.training, self.width, seed)
         refined = fit(
             "gaussian", ring(), init=teacher, adapter=Refiner(), objective=VelocityRefinement(), seed=seed,
             trainer=Trainer(steps=self.steps, batch_size=256, learning_rate=2e-3),
@@ -88,7 +85,7 @@ class VelocityRefiner(Experiment):
         }  # fmt: skip
         with torch.no_grad():
             ends = {name: refined.solve(x, solver=solver).x for name, solver in solvers.items()}
-        return {name: _distance(end, truth) for name, end in ends.items()} | {"left": self._left(refined, seed)}
+        return {name: root_mean_square(end, truth) for name, end in ends.items()} | {"left": self._left(refined, seed)}
 
     @torch.no_grad()
     def _left(self, flow: FlowTransport, seed: int) -> float:
@@ -106,7 +103,3 @@ class VelocityRefiner(Experiment):
     def pieces(self) -> list[str]:
         """Return what was tried."""
         return ["Refiner", "VelocityRefinement", "Program", "PseudoCorrector", "MLP"]
-
-
-def _distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).square().sum(1).mean().sqrt())

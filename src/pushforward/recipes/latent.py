@@ -15,6 +15,7 @@ from pushforward.networks import MLP
 from pushforward.paths import Affine, Latent, PrincipalComponents
 from pushforward.randomness import seeded
 from pushforward.recipes.digits import split_digits
+from pushforward.recipes.distances import root_mean_square
 from pushforward.recipes.experiment import Experiment, Figures
 from pushforward.training import Trainer, fit
 
@@ -64,7 +65,7 @@ def _bound(transport: FlowTransport, made: Tensor, data: Tensor) -> Figures:
     path = transport.field.path
     assert isinstance(path, Latent) and isinstance(path.codec, PrincipalComponents)
     z, made_z = (path.codec.encode(x) for x in (data, made))
-    error = float((path.codec.decode(z) - data).square().sum(1).mean().sqrt())
+    error = root_mean_square(path.codec.decode(z), data)
     latents = path.codec.scale * float(wasserstein2(z, made_z))
     return {
         "W2": float(wasserstein2(data, made)), "W2 bound": error + latents,

@@ -12,9 +12,9 @@ from torch import Tensor
 from pushforward.distillation import PerFlow, Transplant, distil
 from pushforward.maps import FlowTransport
 from pushforward.measures import Empirical, Measure, as_measure
-from pushforward.metrics import sliced_wasserstein2
 from pushforward.networks import MLP
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures
 from pushforward.training import Trainer, fit
 
@@ -49,7 +49,7 @@ class WindowedStudents(Experiment):
         x0 = torch.randn(10_000, 2, generator=seeded(seed, "noise"))
         x1, fresh = (ring.sample(len(x0), generator=seeded(seed, name)) for name in ("target", "fresh"))
         exact = teacher.push(x0, tolerance=1e-6)
-        found = {"floor": _sliced(fresh, x1), "sliced W2 teacher": _sliced(exact, x1)}
+        found = {"floor": sliced(fresh, x1), "sliced W2 teacher": sliced(exact, x1)}
         with TemporaryDirectory() as folder:
             student = self._student(teacher, ring, True, seed, Path(folder))
             found |= self._siblings(teacher, ring, folder, x0, seed)
@@ -58,8 +58,8 @@ class WindowedStudents(Experiment):
             for steps in (4, 8):
                 moved = _pushed(flow, x0, steps)
                 found |= {
-                    f"error@{steps} {name}": _error(moved, exact),
-                    f"sliced W2@{steps} {name}": _sliced(moved, x1),
+                    f"error@{steps} {name}": root_mean_square(moved, exact),
+                    f"sliced W2@{steps} {name}": sliced(moved, x1),
                 }
         return found
 
@@ -79,8 +79,8 @@ class WindowedStudents(Experiment):
         moved = distil(sibling, Transplant(student), steps=4, source="gaussian", target=turned)
         exact = sibling.push(x0, tolerance=1e-6)
         return {
-            "error@4 sibling": _error(_pushed(sibling, x0, 4), exact),
-            "error@4 transplanted": _error(_pushed(moved, x0, 4), exact),
+            "error@4 sibling": root_mean_square(_pushed(sibling, x0, 4), exact),
+            "error@4 transplanted": root_mean_square(_pushed(moved, x0, 4), exact),
         }
 
     def pieces(self) -> list[str]:
@@ -95,11 +95,3 @@ def _pushed(flow: FlowTransport, x: Tensor, steps: int) -> Tensor:
 def _rotation(angle: float) -> Tensor:
     cosine, sine = torch.tensor(angle).cos(), torch.tensor(angle).sin()
     return torch.stack([torch.stack([cosine, sine]), torch.stack([-sine, cosine])])
-
-
-def _error(x: Tensor, y: Tensor) -> float:
-    return float((x - y).square().sum(1).mean().sqrt())
-
-
-def _sliced(x: Tensor, y: Tensor) -> float:
-    return float(sliced_wasserstein2(x, y, generator=torch.Generator().manual_seed(0)))

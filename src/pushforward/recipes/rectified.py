@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pushforward.configuration import build
 from pushforward.distillation import Reflow, distil
 from pushforward.maps import FlowTransport, SelfGenerated
 from pushforward.measures import Measure, as_measure
-from pushforward.metrics import sliced_wasserstein2, straightness
+from pushforward.metrics import straightness
 from pushforward.objectives import Fixed, FlowMatching
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import mean_square, root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures, class_names
 from pushforward.solvers import GridSolver
 from pushforward.training import Trainer, fit, fit_config
@@ -58,8 +58,8 @@ class Rectified(Experiment):
             for measure, name in ((source, "source"), (target, "target"), (target, "fresh"))
         )
         figures = {
-            "independent cost": _squared(x1, x0),
-            "floor": _sliced(fresh, x1),
+            "independent cost": mean_square(x1, x0),
+            "floor": sliced(fresh, x1),
         }
         flow = first = fit_config(self.config | {"seed": seed})
         for number in range(1, self.rounds + 1):
@@ -69,7 +69,7 @@ class Rectified(Experiment):
             figures |= self._figures(flow, f"{number}RF", x0, x1)
         if self.distilled:
             student = self._reflow(first, Reflow(0, at_steps=True, pool=self.pool), source, target, seed)
-            figures |= {"sliced W2@1 distilled": _sliced(student.push(x0), x1)}
+            figures |= {"sliced W2@1 distilled": sliced(student.push(x0), x1)}
             figures |= self._inverse(first, source, target, x1, seed)
         return figures
 
@@ -82,11 +82,11 @@ class Rectified(Experiment):
         paths = flow.trajectory(x0, times=FINE + 1, solver=self._solver(FINE))
         assert paths.path is not None and paths.nodes is not None
         moved = {FINE: paths.x} | {steps: flow.solve(x0, solver=self._solver(steps)).x.detach() for steps in (1, 4)}
-        return {f"sliced W2@{steps} {name}": _sliced(x, x1) for steps, x in moved.items()} | {
+        return {f"sliced W2@{steps} {name}": sliced(x, x1) for steps, x in moved.items()} | {
             f"straightness {name}": float(straightness(paths.path, paths.nodes.to(paths.path))),
-            f"cost {name}": _squared(moved[FINE], x0),
+            f"cost {name}": mean_square(moved[FINE], x0),
             f"deviation@1 {name}": float(moved[1].std(0).mean()),
-            f"one step {name}": _squared(moved[1], moved[FINE]) ** 0.5,
+            f"one step {name}": root_mean_square(moved[1], moved[FINE]),
         }
 
     def _solver(self, steps: int) -> GridSolver:
@@ -101,19 +101,10 @@ class Rectified(Experiment):
         exact = flow.pull(x1[:4000], tolerance=1e-5)
         once = {"one step back": back, "back 1RF": flow}
         return {
-            name: _squared(each.pull(x1[:4000], steps=1, method="euler"), exact) ** 0.5 for name, each in once.items()
+            name: root_mean_square(each.pull(x1[:4000], steps=1, method="euler"), exact) for name, each in once.items()
         }
 
     def pieces(self) -> list[str]:
         """Return the classes used."""
         times = ["Discrete", "Fixed"] if self.distilled else []
         return [*class_names(self.config), *class_names(self.objective), "SelfGenerated", "Reflow", *times]
-
-
-def _squared(x: Tensor, y: Tensor) -> float:
-    """Mean squared distance of rows."""
-    return float((x - y).flatten(1).square().sum(1).mean())
-
-
-def _sliced(x: Tensor, y: Tensor) -> float:
-    return float(sliced_wasserstein2(x, y, generator=torch.Generator().manual_seed(0)))

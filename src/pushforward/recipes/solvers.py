@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushforward.measures import AffineOracle, Gaussian, GaussianMixture
-from pushforward.paths import VP, CondOT, Schedule
+from pushforward.measures import AffineOracle, Gaussian
+from pushforward.paths import VP, CondOT
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square
 from pushforward.recipes.experiment import Experiment, Figures
+from pushforward.recipes.flows import line_of_three
 from pushforward.solvers import SDE, DormandPrince, FixedStep, NoiseLevels, Solver
 from pushforward.solvers.solver import FixedMethod, StochasticMethod
 
-__all__ = ["SolverOrders", "SolverTable", "StochasticSolvers", "line_of_three"]
+__all__ = ["SolverOrders", "SolverTable", "StochasticSolvers"]
 
 STEPS: dict[FixedMethod, Callable[[int], int]] = {
     "euler": lambda n: n, "ddim": lambda n: n, "dpm++2m": lambda n: n, "ab2": lambda n: n - 1,
@@ -27,15 +29,6 @@ STEPS: dict[FixedMethod, Callable[[int], int]] = {
 ORDERS = dict.fromkeys(STEPS, 2) | {"euler": 1, "ddim": 1, "rk4": 4}
 VARIANCE_PRESERVING: tuple[FixedMethod, ...] = ("euler", "ab2", "ddim", "dpm++2m")
 METHODS: tuple[StochasticMethod, ...] = ("euler-maruyama", "stochastic-heun")
-
-
-def line_of_three(schedule: Schedule | None = None) -> AffineOracle:
-    """Return the exact flow from N(0, 1) to `0.5 N(-2, 0.25^2) + 0.3 N(0.5, 0.4^2) + 0.2 N(3, 0.3^2)`, on straight
-    paths unless told otherwise, in double precision.
-    """
-    means, deviations = torch.tensor([[-2.0], [0.5], [3.0]]).double(), torch.tensor([0.25, 0.4, 0.3]).double()
-    target = GaussianMixture(means, deviations.square()[:, None, None], torch.tensor([0.5, 0.3, 0.2]).double())
-    return AffineOracle(Gaussian(torch.zeros(1).double()), target, schedule or CondOT())
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class SolverTable(Experiment):
             for method, steps in STEPS.items():
                 figures[f"{method}@{count}"] = _off(FixedStep(method, steps(count)), straight, x, exact)
         adaptive = DormandPrince(1e-4, "batch").solve(straight, x)
-        figures |= {"dopri5": _distance(adaptive.x, exact), "dopri5 evaluations": float(adaptive.evaluations)}
+        figures |= {"dopri5": root_mean_square(adaptive.x, exact), "dopri5 evaluations": float(adaptive.evaluations)}
         return figures | self._variance_preserving(x)
 
     def _variance_preserving(self, x: Tensor) -> Figures:
@@ -81,11 +74,7 @@ class SolverTable(Experiment):
 
 
 def _off(solver: Solver, oracle: AffineOracle, x: Tensor, exact: Tensor) -> float:
-    return _distance(solver.solve(oracle, x).x, exact)
-
-
-def _distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).square().sum(1).mean().sqrt())
+    return root_mean_square(solver.solve(oracle, x).x, exact)
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,7 @@ class SolverOrders(Experiment):
             coarse = 32 if method == "rk4" else 64
             for name, start, end, begin, exact in ((method, 0.0, 0.8, x, y), (f"{method} back", 0.8, 0.0, y, x)):
                 errors = [
-                    _distance(FixedStep(method, n).solve(oracle, begin, start=start, end=end).x, exact)
+                    root_mean_square(FixedStep(method, n).solve(oracle, begin, start=start, end=end).x, exact)
                     for n in (coarse, 2 * coarse)
                 ]
                 figures[name] = math.log2(errors[0] / errors[1])

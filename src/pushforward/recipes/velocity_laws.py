@@ -14,6 +14,7 @@ from pushforward.measures import AffineOracle, Gaussian, GaussianMixture, Veloci
 from pushforward.metrics import energy_distance
 from pushforward.paths import CondOT
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import root_mean_square
 from pushforward.recipes.experiment import Experiment, Figures, class_names
 from pushforward.solvers import FixedStep, MixtureODE, MixtureSDE, NestedSampler, Solver
 from pushforward.training import fit_config
@@ -53,7 +54,7 @@ class ExactLaw(Experiment):
             "gm-sde": max(distance(MixtureSDE(n)) for n in counts),
             **{f"mean@{n}": distance(FixedStep("euler", n)) for n in counts},
             "two samples": abs(float(energy_distance(fresh, truth, estimator="unbiased"))),
-            "gm-ode error": float((stepped - flowed).square().sum(1).mean().sqrt()),
+            "gm-ode error": root_mean_square(stepped, flowed),
         }
 
     def pieces(self) -> list[str]:
