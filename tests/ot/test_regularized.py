@@ -6,7 +6,7 @@ from itertools import combinations, pairwise, product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
@@ -107,6 +107,7 @@ def test_quadratic_plans_are_optimal(n, m, d, relative):
 
 
 @settings(max_examples=20, deadline=None)
+@example(3, 7, 0.06, 2137)  # the last rung of the ladder missed gamma by rounding, and stopped at its coarse error
 @given(st.integers(1, 8), st.integers(1, 8), st.floats(0.01, 100), st.integers(0, 10**6))
 def test_small_and_degenerate_problems_are_optimal(n, m, gamma, seed):
     """Integers everywhere: ties, zero costs, constant costs."""

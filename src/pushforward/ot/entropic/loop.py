@@ -45,10 +45,8 @@ class State:
 
 
 def ladder(start: float, end: float, steps: int) -> list[float]:
-    """Return `steps` regularisations in geometric progression from `start` down to `end`."""
-    if steps == 1:
-        return [end]
-    return [start * (end / start) ** (k / (steps - 1)) for k in range(steps)]
+    """Return `steps` regularisations in geometric progression from `start` down to `end`, exactly that."""
+    return [*(start * (end / start) ** (k / (steps - 1)) for k in range(steps - 1)), end]
 
 
 def anneal(transform: SoftTransform, problem: Problem, g: Tensor, epsilons: list[float], sweeps: int) -> State:
