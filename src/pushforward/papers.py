@@ -16,6 +16,7 @@ __all__ = [
     "PERFLOW",
     "RECONSTRUCTION_LIKELIHOOD",
     "RECTIFIED_TRANSFORMERS",
+    "STOCHASTIC_INTERPOLANTS",
 ]
 
 CONDITION_LEAKAGE = Reference(
@@ -111,4 +112,11 @@ RECTIFIED_TRANSFORMERS = Reference(
     "Esser, Patrick and Kulal, Sumith and Blattmann, Andreas and others",
     2024,
     arxiv="2403.03206",
+)
+STOCHASTIC_INTERPOLANTS = Reference(
+    "albergo2023stochastic",
+    "Stochastic Interpolants: A Unifying Framework for Flows and Diffusions",
+    "Albergo, Michael S. and Boffi, Nicholas M. and Vanden-Eijnden, Eric",
+    2023,
+    arxiv="2303.08797",
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import Coefficients, Pairs, Path, PathPoint, Times
 from pushforward.errors import InputError
+from pushforward.papers import STOCHASTIC_INTERPOLANTS
 from pushforward.paths._known import hold_known
 from pushforward.paths.blend import Blend, LinearBlend
 from pushforward.paths.conversions import conversion
@@ -43,15 +44,7 @@ class Interpolant(Path):
     tensor([[-2., -2.]])
     """
 
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            key="albergo2023stochastic",
-            title="Stochastic Interpolants: A Unifying Framework for Flows and Diffusions",
-            authors="Albergo, Michael S. and Boffi, Nicholas M. and Vanden-Eijnden, Eric",
-            year=2023,
-            arxiv="2303.08797",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (STOCHASTIC_INTERPOLANTS,)
     blend: Blend = field(default_factory=LinearBlend)
     gamma: Gamma = field(default_factory=BrownianGamma)
 

@@ -15,6 +15,7 @@ from pushforward.citations import Reference
 from pushforward.conditions import Condition
 from pushforward.contracts import VelocityField
 from pushforward.errors import InputError, nearest
+from pushforward.papers import STOCHASTIC_INTERPOLANTS
 from pushforward.solvers.diffusion import Diffusion, Vanishing
 from pushforward.solvers.dormand_prince import Control, ErrorControl, integrate_adaptive
 from pushforward.solvers.exponential import Exponential, ExponentialMultistep
@@ -221,15 +222,7 @@ class SDE(GridSolver):
     grid: GridRule = field(default_factory=Uniform)
 
     stochastic: ClassVar[bool] = True
-    references: ClassVar[tuple[Reference, ...]] = (
-        Reference(
-            "albergo2023stochastic",
-            "Stochastic Interpolants: A Unifying Framework for Flows and Diffusions",
-            "Albergo, Michael S. and Boffi, Nicholas M. and Vanden-Eijnden, Eric",
-            2023,
-            arxiv="2303.08797",
-        ),
-    )
+    references: ClassVar[tuple[Reference, ...]] = (STOCHASTIC_INTERPOLANTS,)
 
     def __post_init__(self) -> None:
         _check_method(self.method, get_args(StochasticMethod))
