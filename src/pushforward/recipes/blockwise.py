@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pushforward.maps import FlowTransport
-from pushforward.measures import Empirical, digits
+from pushforward.measures import Empirical
 from pushforward.metrics import energy_distance
 from pushforward.networks import MLP, Architecture, FeatureGuided, FeatureResidual, SegmentExperts, counted_cost
 from pushforward.objectives import FeatureAlignment, FeatureApproximation, FlowMatching, Objective
 from pushforward.paths import PrincipalComponents
 from pushforward.randomness import seeded
-from pushforward.recipes.experiment import Experiment, Figures
+from pushforward.recipes.digits import split_digits
+from pushforward.recipes.experiment import Figures, ImageExperiment, Outcome, Sheet
 from pushforward.training import Trainer, fit
 
 __all__ = ["BlockwiseDigits"]
 
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHOWN = 30
 
 
 @dataclass(frozen=True)
-class BlockwiseDigits(Experiment):
-    """Fit flows to half of scikit-learn's digits as vectors, without labels, and sample each by 16 Euler steps.
+class BlockwiseDigits(ImageExperiment):
+    """Fit flows to half of scikit-learn's digits as vectors, without labels, and sample each by 16 Euler steps; with
+    `data="mnist"` to 8,000 of MNIST's test images.
 
     `single` and `wide` are one network of `width` and of twice that; `experts` four of `width`, one for each quarter of
     time, on the same batches, and `experts fed` on batches four times as large, so that each of them sees as many rows
@@ -38,12 +42,12 @@ class BlockwiseDigits(Experiment):
 
     width: int = 96
     steps: int = 1000
+    data: Literal["digits", "mnist"] = "digits"
 
-    def run(self, seed: int) -> Figures:
+    def shown(self, seed: int) -> Outcome:
         """Fit and sample all of them."""
-        x = digits().x.flatten(1)
-        order = torch.randperm(len(x), generator=seeded(seed, "halves"))
-        train, held_out = Empirical(x[order[: len(x) // 2]]), x[order[len(x) // 2 :]]
+        images, held_out = split_digits(self.data, seed)
+        train = Empirical(images.x.flatten(1))
         block, wide = MLP(self.width), MLP(2 * self.width)
         experts, plain = SegmentExperts(EDGES, block), FlowMatching()
         aligned = FeatureAlignment("backbone", PrincipalComponents(32))
@@ -58,10 +62,13 @@ class BlockwiseDigits(Experiment):
             "gaussian", train, init=flows["guided"], adapter=FeatureResidual(MLP(64, 2)),
             objective=FeatureApproximation(), trainer=Trainer(steps=self.steps // 2), seed=seed,
         )  # fmt: skip
-        found: Figures = {"floor": float(energy_distance(train.x, held_out))}
+        found: Figures = {"floor": float(energy_distance(train.x, held_out.x.flatten(1)))}
+        sheets = [Sheet("held out, real", held_out.x[:SHOWN])]
         for name, flow in flows.items():
-            found |= {f"{name} {figure}": value for figure, value in _sampled(flow, held_out, seed).items()}
-        return found
+            made, figures = _sampled(flow, held_out.x.flatten(1), seed)
+            found |= {f"{name} {figure}": value for figure, value in figures.items()}
+            sheets.append(Sheet(name, made[:SHOWN].reshape(-1, *images.event_shape)))
+        return Outcome(found, tuple(sheets))
 
     def _fit(
         self, train: Empirical, network: Architecture, objective: Objective, batch_size: int, seed: int
@@ -77,8 +84,8 @@ class BlockwiseDigits(Experiment):
         ]  # fmt: skip
 
 
-def _sampled(flow: FlowTransport, held_out: Tensor, seed: int) -> Figures:
-    """Return figures of 16 Euler steps from as much noise as there are held-out rows."""
+def _sampled(flow: FlowTransport, held_out: Tensor, seed: int) -> tuple[Tensor, Figures]:
+    """Return what 16 Euler steps make of as much noise as there are held-out rows, and figures of it."""
     noise = torch.randn(held_out.shape, generator=seeded(seed, "noise"))
     backbones = [name for name, _ in flow.field.named_modules() if name.endswith("backbone")]
     with counted_cost(flow.field, *backbones) as cost:
@@ -87,4 +94,4 @@ def _sampled(flow: FlowTransport, held_out: Tensor, seed: int) -> Figures:
         "energy distance": float(energy_distance(made, held_out)),
         "megaflops": cost.flops / len(noise) / 1e6,
     }
-    return figures | ({"backbone calls": float(cost.called.total())} if backbones else {})
+    return made, figures | ({"backbone calls": float(cost.called.total())} if backbones else {})

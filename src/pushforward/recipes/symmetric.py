@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class LabelledDigits(ImageExperiment):
-    """One flow of half of scikit-learn's digits, as vectors of 64 pixels, and of their labels, for `steps` steps.
+    """One flow of half of scikit-learn's digits, as vectors of 64 pixels, and of their labels, for `steps` steps; with
+    `data="mnist"` of 8,000 of MNIST's test images. `width` is that of the network.
 
     Figures, on the other half: `accuracy` of its labels after one step back and one noise, `accuracy, 8 noises`, and
     `accuracy, 8 steps` of as many back, on average over 8 noises; beside `logistic regression`. Of digits that it makes
@@ -37,15 +39,18 @@ class LabelledDigits(ImageExperiment):
 
     steps: int = 2000
     rows: int = 1000
+    width: int = 256
+    data: Literal["digits", "mnist"] = "digits"
 
     def shown(self, seed: int) -> Outcome:
         """Fit both flows; read, and make."""
-        train, held_out = split_digits("digits", seed)
+        train, held_out = split_digits(self.data, seed)
         flow, plain = (self._fit(train, seed, symmetric) for symmetric in (True, False))
         truth, wanted = labels_of(held_out), torch.arange(self.rows) % 10
-        noise = torch.randn(self.rows, 64, generator=seeded(seed, "noise"))
+        noise = torch.randn(self.rows, *train.event_shape, generator=seeded(seed, "noise"))
         made, told = (
-            each.push(noise, {"label": wanted}, steps=25, method="euler").reshape(-1, 1, 8, 8) for each in (flow, plain)
+            each.push(noise.flatten(1), {"label": wanted}, steps=25, method="euler").reshape(noise.shape)
+            for each in (flow, plain)
         )
 
         def accuracy(steps: int, draws: int) -> float:
@@ -64,7 +69,7 @@ class LabelledDigits(ImageExperiment):
     def _fit(self, train: Empirical, seed: int, symmetric: bool) -> FlowTransport:
         trainer = Trainer(steps=self.steps, learning_rate=2e-3, ema=0.99)
         path, objective = (Symmetric(), SymmetricMatching()) if symmetric else (None, None)
-        network, flat = MLP(width=256, depth=3, time_features=8), Empirical(train.x.flatten(1), train.condition)
+        network, flat = MLP(width=self.width, depth=3, time_features=8), Empirical(train.x.flatten(1), train.condition)
         return fit("gaussian", flat, network=network, path=path, objective=objective, trainer=trainer, seed=seed)
 
     def pieces(self) -> list[str]:
@@ -74,7 +79,8 @@ class LabelledDigits(ImageExperiment):
 
 @dataclass(frozen=True)
 class SegmentedDigits(ImageExperiment):
-    """Digits under noise of deviation `noise`, and where the ink is: masks of 1 where the clean pixel is above -1/4.
+    """Digits (of scikit-learn, or with `data="mnist"` of MNIST) under noise of deviation `noise`, and where the ink is:
+    masks of 1 where the clean pixel is above -1/4. `channels` are those of the U-Net.
 
     Figures, the mean intersection over union with the masks of the held-out half: `overlap`, one step back of a
     symmetric flow, and `overlap, 8 noises`; `regression`, the same network trained as long on that one step alone
@@ -85,11 +91,13 @@ class SegmentedDigits(ImageExperiment):
 
     steps: int = 300
     noise: float = 0.7
+    channels: int = 16
+    data: Literal["digits", "mnist"] = "digits"
 
     def shown(self, seed: int) -> Outcome:
         """Fit the flow and the baseline; segment, and make."""
         train, held_out = (
-            self._noisy(half, seeded(seed, side)) for side, half in enumerate(split_digits("digits", seed))
+            self._noisy(half, seeded(seed, side)) for side, half in enumerate(split_digits(self.data, seed))
         )
         flow = self._fit(train, SymmetricMatching(), seed)
         regression = self._fit(train, SymmetricMatching(0.01, FlowMatching(time=Fixed(1.0))), seed)
@@ -123,7 +131,7 @@ class SegmentedDigits(ImageExperiment):
 
     def _fit(self, train: Empirical, objective: SymmetricMatching, seed: int) -> FlowTransport:
         trainer = Trainer(steps=self.steps, batch_size=64, learning_rate=2e-3, warmup=50, ema=0.98)
-        network, path = UNet(channels=16, attention=False), Symmetric({"mask": OneHotMask()})
+        network, path = UNet(channels=self.channels, attention=False), Symmetric({"mask": OneHotMask()})
         return fit("gaussian", train, network=network, path=path, objective=objective, trainer=trainer, seed=seed)
 
     def pieces(self) -> list[str]:
