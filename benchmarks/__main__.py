@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import comparison, coupling, quality, sampling, solvers, training_step, transport
+from benchmarks import comparison, coupling, few_step, quality, sampling, solvers, training_step, transport
 from benchmarks.memory import keep_freed_memory
 from benchmarks.page import PAGE, page
-from benchmarks.results import RESULTS, save
+from benchmarks.results import RESULTS, load, save
 from benchmarks.settings import Benchmark, Rows, Settings
 from pushforward.atomic import atomic_path
 
 __all__ = ["BENCHMARKS", "main"]
 
-_MODULES = (training_step, coupling, sampling, solvers, quality, comparison)
+_MODULES = (training_step, coupling, sampling, solvers, quality, comparison, few_step)
 BENCHMARKS = [*(module.BENCHMARK for module in _MODULES), *transport.BENCHMARKS]
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = Settings(options.rounds, options.steps, tuple(options.seeds), options.smoke)
     for benchmark in BENCHMARKS:
         if benchmark.name in options.names:
-            _run(benchmark, settings, options.results)
+            _run(benchmark, settings, options.results, resume=options.resume)
     with atomic_path(options.page) as temporary:
         temporary.write_text(page(BENCHMARKS, options.results))
 
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=int, nargs="+", default=list(Settings.seeds), help="training seeds where quality is compared"
     )
     parser.add_argument(
+        "--resume", action="store_true", help="do what the saved results lack, where a benchmark can go on from them"
+    )
+    parser.add_argument(
         "--smoke",
         action="store_true",
         help="tiny sizes, to see that everything runs; needs --results and --page elsewhere",
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(benchmark: Benchmark, settings: Settings, folder: Path) -> None:
+def _run(benchmark: Benchmark, settings: Settings, folder: Path, *, resume: bool) -> None:
     print(f"{benchmark.name}: {benchmark.question}", flush=True)
     start, last = time.perf_counter(), []
 
@@ -72,7 +75,13 @@ def _run(benchmark: Benchmark, settings: Settings, folder: Path) -> None:
         last[:] = rows
         save(benchmark.name, settings, rows, folder)
 
-    benchmark.run(settings, keep)
+    known = load(benchmark.name, folder) if resume else None
+    if benchmark.resume is None or known is None:
+        benchmark.run(settings, keep)
+    elif known["settings"]["steps"] != settings.steps:
+        raise SystemExit(f"the saved results are of {known['settings']['steps']} steps: give --steps, or no --resume")
+    else:
+        benchmark.resume(settings, keep, known["rows"])
     print(f"\n{benchmark.markdown(last)}\n{time.perf_counter() - start:.0f} s\n", flush=True)
 
 

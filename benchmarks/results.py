@@ -19,7 +19,7 @@ from pushforward.atomic import atomic_path
 __all__ = ["RESULTS", "load", "save"]
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "flow_matching")
+PACKAGES = ("torch", "numpy", "scipy", "POT", "torchdiffeq", "diffusers", "torchcfm", "flow_matching")
 PACKAGES += ("ott-jax", "jax", "geomloss", "mdot-tnt", "regot", "MultiScaleOT", "lapx")
 
 

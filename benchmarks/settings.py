@@ -32,10 +32,12 @@ class Benchmark:
     """One question, how it is measured and how the answer is written.
 
     `run(settings, save)` calls `save` with all rows so far whenever more are known, so that a long run that is cut
-    short is not lost.
+    short is not lost. One with `resume(settings, save, known)` can go on from the rows `known` of a run of the same
+    settings, and does what they lack.
     """
 
     name: str
     question: str
     run: Callable[[Settings, Callable[[Rows], None]], None]
     markdown: Callable[[Rows], str]
+    resume: Callable[[Settings, Callable[[Rows], None], Rows], None] | None = None

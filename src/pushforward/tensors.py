@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pushforward.errors import InputError
 
-__all__ = ["as_samples", "bcast", "check_finite", "check_same_event", "flat_mean"]
+__all__ = ["as_samples", "bcast", "check_finite", "check_same_event", "flat_mean", "softmax"]
 
 
 def bcast(t: Tensor, x: Tensor) -> Tensor:
@@ -25,6 +25,16 @@ def bcast(t: Tensor, x: Tensor) -> Tensor:
 def flat_mean(x: Tensor) -> Tensor:
     """Mean over everything but the batch: `(B, *event) -> (B,)`."""
     return x.flatten(1).mean(1)
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """Softmax by its formula: the framework's own has a derivative in forward mode that cannot be differentiated again.
+
+    >>> softmax(torch.tensor([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
+    weights = (x - x.detach().amax(dim, keepdim=True)).exp()
+    return weights / weights.sum(dim, keepdim=True)
 
 
 def check_finite(name: str, x: Tensor) -> None:

@@ -23,6 +23,7 @@ from pushforward.objectives import (
     Slowed,
     TimeLaw,
     Uniform,
+    UShaped,
 )
 from pushforward.paths import CondOT, Trig
 
@@ -43,6 +44,8 @@ CONTINUOUS = [
     Shift(LogitNormal(), 0.5),
     Interval(Uniform(), 0.25, 0.5),
     Interval(Beta(2.0, 2.0), 0.1, 0.9),
+    UShaped(4.0),
+    UShaped(0.5),
     Slowed(),
 ]
 LAWS = [*CONTINUOUS, Discrete(5), Slowed(Interval(Discrete(4), 0.5, 1.0), 0.2)]

@@ -71,7 +71,7 @@ pushforward distil digits --method reflow --method.pool 50000 --trainer.steps 20
         "condition": "columns of the target that its rows are conditioned on; those of the teacher's run if not given",
         "out": "directory for the student and all that belongs to it",
     },
-    defaults={"method": "Reflow"},
+    defaults={"method": "Reflow", "adapter": "LoRA"},
     as_typed=("teacher", "source", "target", "condition"),
     canonical=_class_name,
 )

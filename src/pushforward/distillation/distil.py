@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pushforward.configuration import describe
+from pushforward.distillation.adapter_files import ADAPTER, save_adapter
 from pushforward.distillation.distillation import Distillation
 from pushforward.distillation.reflow import Reflow
 from pushforward.distillation.task import STAGES, TEACHER, Task
 from pushforward.errors import InputError
 from pushforward.maps import FlowTransport, load
+from pushforward.networks import Adapter, changed_layers
 from pushforward.training import Trainer, as_written, is_main_process, open_run, read_config
 
 __all__ = ["distil"]
@@ -26,6 +28,7 @@ def distil(
     target: Any = None,
     condition: Any = None,
     trainer: Trainer | None = None,
+    adapter: Adapter | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -42,6 +45,8 @@ def distil(
         target: where they should go, likewise.
         condition: what target rows are conditioned on, likewise.
         trainer: the optimisation of each training that the method does.
+        adapter: what is trained in the place of the teacher's weights: `LoRA`, whose changes are then also kept alone,
+            in the folder `adapter` of the run, for other flows (`Plugged`).
         seed: the only source of randomness.
         out: directory for the transport and its configuration; its folder `stages` holds the trainings, each a run of
             its own, and the teacher.
@@ -61,15 +66,17 @@ def distil(
     config = {
         "teacher": as_written(teacher), "method": describe(method), "steps": steps,
         **{name: as_written(value) for name, value in sides.items()},
-        "trainer": describe(trainer)["init_args"], "seed": seed,
+        "trainer": describe(trainer)["init_args"], "adapter": describe(adapter), "seed": seed,
     }  # fmt: skip
     if directory is not None and is_main_process():
         open_run(directory, config, resume=resume, overwrite=overwrite)
         flow = _kept(flow, directory / STAGES / TEACHER)
     student = method(Task(flow, **sides, steps=steps, trainer=trainer, seed=seed, directory=directory,
-                          show_progress=show_progress))  # fmt: skip
+                          show_progress=show_progress, adapter=adapter))  # fmt: skip
     if directory is not None and is_main_process():
         student.save(directory)
+        if changed_layers(student.field.network):
+            save_adapter(student, directory / ADAPTER)
     return student.eval()
 
 

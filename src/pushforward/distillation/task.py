@@ -28,7 +28,8 @@ class Task:
     """A trained flow that is to do with `steps` steps, and what may be used for it.
 
     `source`, `target` and `condition` are the data in any form that `fit` takes, and `trainer` how each training is to
-    be done unless a method knows better. With a `directory`, trainings lie in its folder `stages`.
+    be done unless a method knows better. With a `directory`, trainings lie in its folder `stages`. Trainings that go on
+    from a flow are done through the `adapter`, if there is one, on what the method itself makes of the flow.
     """
 
     teacher: FlowTransport
@@ -40,6 +41,7 @@ class Task:
     seed: int = 0
     directory: Path | None = None
     show_progress: bool | None = None
+    adapter: Adapter | None = None
 
     @property
     def measures(self) -> tuple[Measure, Measure]:
@@ -69,10 +71,14 @@ class Task:
         folder = None if self.directory is None else self.directory / STAGES / stage
         if folder is not None and (folder / "transport.json").exists():
             return load(folder)
+        carried = self._carried(adapter) if init else adapter
         return fit(
             self.source, self.target, condition=self.condition, network=network, coupling=coupling, path=path,
             objective=objective, predicts=predicts, solver=solver, trainer=trainer or self.trainer, init=init,
-            adapter=adapter, teacher=teacher, seed=seeded(self.seed, "stage", stage).initial_seed() % 2**31,
+            adapter=carried, teacher=teacher, seed=seeded(self.seed, "stage", stage).initial_seed() % 2**31,
             out=folder, resume=folder is not None and (folder / "config.yaml").exists(),
             show_progress=self.show_progress,
         )  # fmt: skip
+
+    def _carried(self, adapter: Adapter | None) -> Adapter | None:
+        return adapter if self.adapter is None else self.adapter if adapter is None else self.adapter.after(adapter)

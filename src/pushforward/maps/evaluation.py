@@ -107,12 +107,12 @@ def evaluate(
     traced = (Wasserstein2(), EnergyDistance()) if metrics is None else metrics
     metrics = default_metrics() if metrics is None else metrics
     flow = transport if isinstance(transport, FlowTransport) else None
-    solution = _moved(flow, x0.x, condition) if flow else _straight(transport, x0.x, condition, seed)
+    solution = _moved(flow, x0.x, condition, seed) if flow else _straight(transport, x0.x, condition, seed)
     scores = score(
         metrics, solution.x, aimed.x.to(solution.x), fresh.x.to(solution.x), source=x0.x.to(solution.x), seed=seed
     )
     curves: dict[str, list[tuple[int, float]]] = {metric.name: [] for metric in traced} if flow else {}
-    for pushed in _in_steps(flow, x0.x, condition, steps, method) if flow else ():
+    for pushed in _in_steps(flow, x0.x, condition, steps, method, seed) if flow else ():
         for metric in traced:
             value = measure(metric, pushed.x, aimed.x.to(pushed.x), seed=seed)
             curves[metric.name].append((pushed.evaluations, value))
@@ -124,7 +124,7 @@ def evaluate(
 
 @torch.no_grad()
 def _in_steps(
-    flow: FlowTransport, x: Tensor, condition: Any, steps: Sequence[int], method: str | None
+    flow: FlowTransport, x: Tensor, condition: Any, steps: Sequence[int], method: str | None, seed: int
 ) -> Iterator[Solution]:
     """Push `x` in each number of steps, by a method or by the flow's own solver; methods stop at the boundaries of a
     flow that jumps in time, which takes as many steps as there are windows at least.
@@ -137,15 +137,17 @@ def _in_steps(
                 yield flow.solve(x, condition, solver=FixedStep(cast(Any, method), count, grid))
             continue
         with suppress(InputError):  # fewer steps than there are windows, say
-            yield flow.solve(x, condition, solver=choose_solver(flow.solver, steps=count))
+            generator = seeded(seed, "steps", count, device=flow.device)
+            yield flow.solve(x, condition, solver=choose_solver(flow.solver, steps=count), generator=generator)
 
 
-def _moved(flow: FlowTransport, x: Tensor, condition: Any) -> Solution:
+def _moved(flow: FlowTransport, x: Tensor, condition: Any, seed: int) -> Solution:
     """Push `x` as the flow does, with its path: at the solver's own times where it takes steps, since others would be
     further steps.
     """
     solver = flow.solver
-    return flow.trajectory(x, condition, times=solver.layout(0.0, 1.0).nodes if isinstance(solver, GridSolver) else 101)
+    times = solver.layout(0.0, 1.0).nodes if isinstance(solver, GridSolver) else 101
+    return flow.trajectory(x, condition, times=times, generator=seeded(seed, "push", device=flow.device))
 
 
 def _straight(transport: Transport, x: Tensor, condition: Any, seed: int) -> Solution:

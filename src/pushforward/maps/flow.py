@@ -22,7 +22,7 @@ from pushforward.maps.start import Start
 from pushforward.maps.store import save_transport
 from pushforward.maps.transport import Transport
 from pushforward.measures import Measure, Samples
-from pushforward.networks import ClassifierFree, Field
+from pushforward.networks import GUIDANCE, ClassifierFree, Field
 from pushforward.observations import Observation
 from pushforward.solvers import DormandPrince, FixedStep, Solution, Solver, StepCosts, choose_solver, log_density
 from pushforward.tensors import as_samples, check_same_event
@@ -183,7 +183,11 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """
         x, rows = self._checked(x, condition)
         source, target = self._source_side, self._sides[1]
-        field = self.field if guidance == 1.0 else self._guided(guidance)
+        if GUIDANCE in self.schema and guidance != 1.0:  # the network is told
+            assert rows is not None
+            field, rows = self.field, rows | {GUIDANCE: torch.full_like(rows[GUIDANCE], guidance)}
+        else:
+            field = self.field if guidance == 1.0 else self._guided(guidance)
         begin = Start(begin) if isinstance(begin, float | int) else begin
         if begin is None:
             first, state = 0.0, source.enter(x, rows)

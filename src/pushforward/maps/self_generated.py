@@ -11,6 +11,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.conditions import Condition
 from pushforward.contracts import Pairs
+from pushforward.errors import InputError
 from pushforward.maps.taught import PooledCoupling
 from pushforward.networks import ClassifierFree
 from pushforward.solvers import DormandPrince, Solver
@@ -31,7 +32,11 @@ class SelfGenerated(PooledCoupling):
     images. A resumed run makes the same pool again. `guidance` above one exaggerates the condition (classifier-free),
     and what is learnt has it baked in. `gaussian_source` is false: given the target, the source is known.
 
-    Raises `InputError` for a stochastic solver, whose end is not determined by its start, and for an empty pool.
+    With `kept` below one only that share of the pool is used, the pairs that are nearest to each other: paths are the
+    more bent the farther they go (truncation, Re-MeanFlow). What is left has other marginals than the flow.
+
+    Raises `InputError` for a stochastic solver, whose end is not determined by its start, for an empty pool, and for
+    `kept` outside (0, 1], or below one without a pool.
     """
 
     rowwise: ClassVar[bool] = True
@@ -48,6 +53,18 @@ class SelfGenerated(PooledCoupling):
     solver: Solver = field(default_factory=DormandPrince)
     pool: int | None = 20_000
     guidance: float = 1.0
+    kept: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.kept <= 1 or (self.kept < 1 and self.pool is None):
+            raise InputError(f"kept is a share of the pool, in (0, 1], got {self.kept} of pool={self.pool}")
+
+    def _chosen(self, pairs: Pairs) -> Pairs:
+        if self.kept == 1:
+            return pairs
+        distance = (pairs.x1 - pairs.x0).flatten(1).square().sum(1)
+        return pairs[distance.argsort()[: max(1, round(self.kept * len(pairs)))]]
 
     @torch.no_grad()
     def _made(self, x0: Tensor, condition: Condition | None) -> Pairs:

@@ -79,7 +79,7 @@ class PooledCoupling(TaughtCoupling):
                 ready._made(sides.source(n, generator=generator), sides.target(n, generator=generator)[1])
                 for n in sizes
             ]
-            object.__setattr__(ready, "_pairs", Pairs.joined(parts))
+            object.__setattr__(ready, "_pairs", self._chosen(Pairs.joined(parts)))
         return ready
 
     def __call__(
@@ -104,6 +104,10 @@ class PooledCoupling(TaughtCoupling):
     def _fresh(self, x0: Tensor, condition: Condition | None, generator: torch.Generator | None) -> Pairs:
         """Return one pair for each source point."""
         return self._made(x0, condition)
+
+    def _chosen(self, pairs: Pairs) -> Pairs:
+        """Return the pairs of a pool that are used: by default all."""
+        return pairs
 
     @abstractmethod
     def _made(self, x0: Tensor, condition: Condition | None) -> Pairs:

@@ -29,7 +29,8 @@ class TrajectoryPairs(PooledCoupling):
     it from fresh source points through `steps` steps of `grid`. `pool` trajectories are made once, before training, and
     batches are drawn from their segments; with `None` every row is a segment, drawn at random, of a trajectory of its
     own. Targets are not used, but for the conditions that come with them. For `SegmentMatching`, and with any later
-    node for `JumpMatching`.
+    node for `JumpMatching`: a pool then holds `steps (steps + 1) / 2` pairs of each trajectory, too many of large
+    images.
 
     Raises `InputError` for a stochastic solver, for an empty pool, and for another reach.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pushforward.measures._linear import LOG_2PI
-from pushforward.tensors import bcast
+from pushforward.tensors import bcast, softmax
 
 __all__ = ["MixtureBatch"]
 
@@ -28,7 +28,7 @@ class MixtureBatch:
     @property
     def weight(self) -> Tensor:
         """Probability of each component: `(B, K, *rest)`."""
-        return self.log_weight.softmax(1)
+        return softmax(self.log_weight, 1)
 
     def mean(self) -> Tensor:
         """Mean of each mixture: `(B, C, *rest)`."""

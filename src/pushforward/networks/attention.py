@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pushforward.networks.forward_mode import in_forward_mode
+from pushforward.tensors import softmax
 
 __all__ = ["attend"]
 
@@ -21,12 +22,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
 
 
 def _written_out(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
-    """Attention by its formula: the fused kernels have no derivative in forward mode, and that of the framework's
-    softmax cannot be differentiated again.
+    """Attention by its formula: the fused kernels have no derivative in forward mode, and that of the plain one cannot
+    be differentiated again.
     """
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if causal:
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(later, -torch.inf)
-    weights = (scores - scores.detach().amax(-1, keepdim=True)).exp()
-    return weights / weights.sum(-1, keepdim=True) @ v
+    return softmax(scores, -1) @ v

@@ -16,16 +16,27 @@ __all__ = ["Reading", "features"]
 
 @dataclass
 class Reading:
-    """What a layer returned at its latest call: `features: (B, ...)`."""
+    """What a layer returned: `features: (B, ...)` at its latest call."""
 
     _kept: list[Tensor] = field(default_factory=list)
 
     @property
     def features(self) -> Tensor:
         """The layer's output, with its gradients. Raises `InputError` before the first call."""
+        return self._all[-1]
+
+    @property
+    def trained(self) -> Tensor:
+        """The layer's output at the first call that carries gradients, the first of all where none does. Raises
+        `InputError` before the first call.
+        """
+        return next((output for output in self._all if output.requires_grad), self._all[0])
+
+    @property
+    def _all(self) -> list[Tensor]:
         if not self._kept:
             raise InputError("the layer was not called: evaluate the network first, inside the context")
-        return self._kept[-1]
+        return self._kept
 
     @property
     def pooled(self) -> Tensor:
@@ -54,7 +65,7 @@ def features(network: nn.Module, layer: str) -> Iterator[Reading]:
     reading = Reading()
 
     def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        reading._kept[:] = [output]
+        reading._kept.append(output)
 
     handle = layers[layer].register_forward_hook(keep)
     try:

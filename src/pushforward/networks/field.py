@@ -94,8 +94,10 @@ class Field(Recorded, nn.Module):
 
     def mean_velocity(self, x: Tensor, s: Tensor, e: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the average velocity on the way from `x: (B, *event)` at time s to time e, each `(B,)`. Raises
-        `InputError` for a network that is told one time only.
+        `InputError` for a network that is told one time only, or does not predict the velocity.
         """
+        if self.predicts != ("velocity",):
+            raise InputError(f"flow maps are velocities: the field predicts {', '.join(self.predicts)}")
         if not isinstance(self.network, TwoTimeField):
             raise InputError(
                 "this network is told one time and knows no jumps: fit with --objective MeanFlow, or --network TwoTime"
@@ -104,6 +106,11 @@ class Field(Recorded, nn.Module):
         if (low, high) != (0.0, 1.0):
             s, e = s.clamp(low, high), e.clamp(low, high)
         return self.network.mean_velocity(x, s, e, condition)
+
+    @property
+    def only_to_end(self) -> bool:
+        """Whether its network knows jumps to t = 1 alone, and no velocity."""
+        return getattr(self.network, "only_to_end", False)
 
     @property
     def law(self) -> VelocityLaw:

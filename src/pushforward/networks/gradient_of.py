@@ -52,7 +52,8 @@ class Potential(nn.Module):
         """Return `grad f(x, t)`: `(B, *event)`; it can be differentiated again when grad mode is on."""
         again = torch.is_grad_enabled()
         with torch.enable_grad():
-            point = x if x.requires_grad else x.detach().requires_grad_()
+            # an alias, since `detach` would lose the tangent of forward mode
+            point = x if x.requires_grad else x.view_as(x).requires_grad_()
             total = self.network(point, t, condition).sum()
             (gradient,) = torch.autograd.grad(total, point, create_graph=again)
         return gradient

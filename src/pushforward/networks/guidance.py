@@ -14,7 +14,10 @@ from pushforward.contracts import Path, TrainedField, VelocityField
 from pushforward.errors import InputError
 from pushforward.tensors import bcast
 
-__all__ = ["ClassifierFree"]
+__all__ = ["GUIDANCE", "ClassifierFree"]
+
+GUIDANCE = "guidance"
+"""The condition of networks that are told how far to exaggerate the others, and need no guiding from outside."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition, Schema
+from pushforward.contracts import ScheduleFn
 from pushforward.errors import InputError
 from pushforward.measures import MixtureBatch
 from pushforward.networks.architecture import Architecture
 from pushforward.networks.mlp import MLP
+from pushforward.networks.policy import MixturePolicy, expected_targets
 
 __all__ = ["MixtureHead", "MixtureLaw"]
 
@@ -68,6 +70,7 @@ class MixtureLaw(nn.Module):
     def __init__(self, network: nn.Module, components: int, channels: int) -> None:
         super().__init__()
         self.network, self.components, self.channels = network, components, channels
+        self.velocities = components
         self.offsets = nn.Parameter(torch.randn(components, channels))
 
     def mixture(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> MixtureBatch:
@@ -79,6 +82,14 @@ class MixtureLaw(nn.Module):
         offsets = self.offsets.to(means).reshape(1, k, c, *([1] * (means.ndim - 3)))
         deviation = log_deviation.reshape(len(x), -1).mean(1).exp().clamp(min=SMALLEST)
         return MixtureBatch(logits, means + offsets, deviation.square())
+
+    def policy(
+        self, x: Tensor, s: Tensor, e: Tensor, schedule: ScheduleFn, condition: Condition | None = None
+    ) -> MixturePolicy:
+        """Return the policy that the mixture at the states `x` at time s is, good for any later time."""
+        anchor = schedule(s)
+        targets = self.mixture(x, s, condition).affine(*expected_targets(x, anchor))
+        return MixturePolicy(targets, x, anchor, schedule)
 
     def sample(
         self, x: Tensor, t: Tensor, condition: Condition | None = None, *, generator: torch.Generator | None = None

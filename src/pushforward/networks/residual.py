@@ -33,6 +33,12 @@ class Adapter(ABC):
         one that cannot be adapted.
         """
 
+    def after(self, first: Adapter) -> Adapter:
+        """Return this adapter on what `first` makes of a field. Raises `InputError` for one that stands alone, as most
+        do.
+        """
+        raise InputError(f"{type(self).__name__} cannot carry what {type(first).__name__} makes of a flow: take LoRA")
+
 
 def of_velocities(field: Field, network: nn.Module) -> Field:
     """Return a field like `field`, of a `network` that predicts the velocity as a user sees it. Raises `InputError` for

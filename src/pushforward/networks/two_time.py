@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pushforward.citations import Reference
 from pushforward.conditions import Column, Condition, Schema
+from pushforward.contracts import TwoTimeField
 from pushforward.errors import InputError, nearest
 from pushforward.networks.architecture import Architecture
 from pushforward.networks.embedding import ConditionEmbedding
@@ -17,7 +18,7 @@ from pushforward.networks.forward_mode import in_forward_mode
 from pushforward.networks.mlp import MLP
 from pushforward.networks.residual import Adapter
 
-__all__ = ["MEAN_FLOW", "MeanVelocity", "TwoTime", "TwoTimes"]
+__all__ = ["MEAN_FLOW", "MeanVelocity", "TwoTime", "TwoTimes", "as_map", "told_twice"]
 
 MEAN_FLOW = Reference(
     "geng2025meanflow",
@@ -55,11 +56,21 @@ class TwoTime(Architecture):
         """Return the network. Raises `InputError` for other heads than the velocity."""
         if heads != 1:
             raise InputError(f"TwoTime predicts the average velocity alone, not {heads} things")
-        network = self.network.build(event_shape, schema | {JUMP: Column(None, 1, 0.5, 12**-0.5)})
-        for part in network.modules():
-            if isinstance(part, ConditionEmbedding) and JUMP in part.names:
-                part.silence(JUMP)
-        return MeanVelocity(network, self.tells)
+        return MeanVelocity(told_of_jump(self.network, event_shape, schema), self.tells)
+
+
+def told_of_jump(network: Architecture, event_shape: tuple[int, ...], schema: Schema, heads: int = 1) -> nn.Module:
+    """Return the network with one more covariate, `JUMP`, that says nothing before training."""
+    module = network.build(event_shape, schema | {JUMP: Column(None, 1, 0.5, 12**-0.5)}, heads)
+    for part in module.modules():
+        if isinstance(part, ConditionEmbedding) and JUMP in part.names:
+            part.silence(JUMP)
+    return module
+
+
+def told_twice(network: Architecture | nn.Module) -> Architecture | nn.Module:
+    """Return an architecture with a second time; one that has it, and a module of your own, as they are."""
+    return network if isinstance(network, TwoTime) or not isinstance(network, Architecture) else TwoTime(network)
 
 
 class MeanVelocity(nn.Module):
@@ -105,18 +116,21 @@ class TwoTimes(Adapter):
         network without an architecture, and for one whose weights have no place beside a second time.
         """
         spec = field.architecture
-        if isinstance(spec, TwoTime):
-            return field
-        arguments = (field.path, field.event_shape, field.schema, field.predicts, field.gaussian_source)
-        adapted = Field(TwoTime(spec, self.tells), *arguments).train(field.training)
-        if not isinstance(adapted.network, MeanVelocity):
-            raise InputError(f"a second time is told to networks in plain states, not to {type(field.path).__name__}'s")
-        inner = adapted.network.network
-        fresh, own = inner.state_dict(), field.network.state_dict()
-        unlike = [name for name, value in own.items() if name not in fresh or fresh[name].shape != value.shape]
-        if unlike:
-            raise InputError(
-                f"{type(spec).__name__} cannot be told a second time: its weights would not fit, {unlike[0]}"
-            )
-        inner.load_state_dict(fresh | own)
-        return adapted
+        return field if isinstance(spec, TwoTime) else as_map(field, spec, TwoTime(spec, self.tells))
+
+
+def as_map(field: Field, spec: Architecture, architecture: Architecture) -> Field:
+    """Return a field of an `architecture` of flow maps around `spec`, that of `field`, with the weights of that. Raises
+    `InputError` where they would not fit, and for a path whose network works in coordinates of its own.
+    """
+    arguments = (field.path, field.event_shape, field.schema, field.predicts, field.gaussian_source)
+    adapted = Field(architecture, *arguments).train(field.training)
+    inner = getattr(adapted.network, "network", None)
+    if not isinstance(adapted.network, TwoTimeField) or not isinstance(inner, nn.Module):
+        raise InputError(f"a second time is told to networks in plain states, not to {type(field.path).__name__}'s")
+    fresh, own = inner.state_dict(), field.network.state_dict()
+    unlike = [name for name, value in own.items() if name not in fresh or fresh[name].shape != value.shape]
+    if unlike:
+        raise InputError(f"{type(spec).__name__} cannot be told a second time: its weights would not fit, {unlike[0]}")
+    inner.load_state_dict(fresh | own)
+    return adapted

@@ -171,5 +171,5 @@ def _zero(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def _pad(x: Tensor, factor: int) -> Tensor:
-    bottom, right = -x.shape[-2] % factor, -x.shape[-1] % factor
+    bottom, right = ((factor - side % factor) % factor for side in x.shape[-2:])  # compiled, -n % m goes wrong
     return F.pad(x, (0, right, 0, bottom)) if bottom or right else x

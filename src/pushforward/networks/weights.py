@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from pushforward.contracts import Path
 from pushforward.errors import InputError
 from pushforward.networks.field import Field
 
-__all__ = ["WeightDelta", "carried_over"]
+__all__ = ["WeightDelta", "carried_over", "placed"]
 
 
 def carried_over(field: Field, path: Path) -> Field:
@@ -25,7 +25,7 @@ def carried_over(field: Field, path: Path) -> Field:
     """
     fresh = Field(field.architecture, path, field.event_shape, field.schema, field.predicts, field.gaussian_source)
     own, weights = field.state_dict(), fresh.state_dict()
-    places = {name if name in weights else name.replace("network.", "network.network.", 1): name for name in own}
+    places = {new: old for old, new in placed(own, weights).items()}
     unlike = [name for name, old in places.items() if name not in weights or weights[name].shape != own[old].shape]
     if unlike:
         raise InputError(f"the weights of the trained network do not fit the new one, first {unlike[0]}")
@@ -33,6 +33,12 @@ def carried_over(field: Field, path: Path) -> Field:
         {name: own[places[name]] if name in places else torch.zeros_like(value) for name, value in weights.items()}
     )
     return fresh.train(field.training)
+
+
+def placed(own: Iterable[str], weights: Iterable[str]) -> dict[str, str]:
+    """Return where the weights of a field lie among those of one that may hold its network in another, by name."""
+    known = set(weights)
+    return {name: name if name in known else name.replace("network.", "network.network.", 1) for name in own}
 
 
 @dataclass(frozen=True)

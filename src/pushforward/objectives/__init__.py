@@ -2,31 +2,50 @@
 
 from pushforward.objectives.acceleration_matching import AccelerationMatching
 from pushforward.objectives.adaptive import Adaptive
+from pushforward.objectives.adjacent import AdjacentTimes, Neighbours, Tuned
 from pushforward.objectives.alpha_flow import AlphaFlow
 from pushforward.objectives.condition_law import ConditionLaw, TimeNoise
+from pushforward.objectives.consistency import Consistency
 from pushforward.objectives.contrastive import Contrastive
 from pushforward.objectives.cross_flow import CrossFlow, divergence_from_noise
 from pushforward.objectives.curriculum import Curriculum, Held, Rising, Sigmoidal
-from pushforward.objectives.derivative import total_derivative
+from pushforward.objectives.derivative import DerivativeRule, total_derivative
 from pushforward.objectives.diffusion_bound import DiffusionBound
+from pushforward.objectives.dispersion import (
+    CovarianceDispersion,
+    Dispersion,
+    HingeDispersion,
+    InfoNCECosine,
+    InfoNCEL2,
+)
+from pushforward.objectives.dispersive import Dispersive
 from pushforward.objectives.distance import Distance, PseudoHuber, SquaredError
 from pushforward.objectives.draws import Draws
+from pushforward.objectives.dyadic import Dyadic
 from pushforward.objectives.feature_alignment import FeatureAlignment
 from pushforward.objectives.feature_approximation import FeatureApproximation
 from pushforward.objectives.fenchel_young import FenchelYoungMatching
+from pushforward.objectives.flow_map import FlowMapObjective
 from pushforward.objectives.flow_matching import FlowMatching
+from pushforward.objectives.intrinsic import Intrinsic
+from pushforward.objectives.jump_matching import JumpMatching
 from pushforward.objectives.local_contrastive import LocalContrastive
 from pushforward.objectives.map_regression import MapObjective
 from pushforward.objectives.map_targets import DiscreteTarget, EulerianTarget, MapTarget, Way
+from pushforward.objectives.marginal_transport import MarginalTransport
 from pushforward.objectives.mean_flow import MeanFlow
 from pushforward.objectives.mixture_likelihood import TransitionLikelihood
 from pushforward.objectives.modular_mean_flow import ModularMeanFlow
 from pushforward.objectives.negatives import negatives
 from pushforward.objectives.nested import NestedFlowMatching
+from pushforward.objectives.noise_divergence import NoiseDivergence
 from pushforward.objectives.objective import Objective
+from pushforward.objectives.policy_imitation import PolicyImitation
 from pushforward.objectives.reconstruction import ReconstructionLikelihood
 from pushforward.objectives.regression import Regression
 from pushforward.objectives.segment_matching import SegmentMatching
+from pushforward.objectives.semigroup import SemigroupTarget
+from pushforward.objectives.shortcut import Shortcut
 from pushforward.objectives.symmetric_matching import SymmetricMatching
 from pushforward.objectives.time import (
     EDM,
@@ -44,11 +63,14 @@ from pushforward.objectives.time import (
 )
 from pushforward.objectives.time_pairs import TimePairs
 from pushforward.objectives.transition_matching import TransitionMatching
+from pushforward.objectives.translation import Translation
+from pushforward.objectives.u_shaped import UShaped
 from pushforward.objectives.variational import VariationalReconstruction
 from pushforward.objectives.velocities import Conditional, Diagonal, Guided, Taught, VelocityRule
 from pushforward.objectives.velocity_bank import VelocityBank
 from pushforward.objectives.velocity_refinement import VelocityRefinement
 from pushforward.objectives.vertex_regression import VertexRegression
+from pushforward.objectives.wavelet import Wavelet
 from pushforward.objectives.weighting import (
     P2,
     DataWeighting,
@@ -70,51 +92,70 @@ __all__ = [
     "P2",
     "AccelerationMatching",
     "Adaptive",
+    "AdjacentTimes",
     "AlphaFlow",
     "Beta",
     "ConditionLaw",
     "Conditional",
+    "Consistency",
     "Contrastive",
     "CosMap",
+    "CovarianceDispersion",
     "CrossFlow",
     "Curriculum",
     "DataWeighting",
     "DensityAsWeight",
+    "DerivativeRule",
     "Diagonal",
     "DiffusionBound",
     "Discrete",
     "DiscreteTarget",
+    "Dispersion",
+    "Dispersive",
     "Displacement",
     "Distance",
     "Draws",
+    "Dyadic",
     "EDMWeight",
     "EulerianTarget",
     "FeatureAlignment",
     "FeatureApproximation",
     "FenchelYoungMatching",
     "Fixed",
+    "FlowMapObjective",
     "FlowMatching",
     "Guided",
     "Held",
+    "HingeDispersion",
     "ImportanceCorrected",
+    "InfoNCECosine",
+    "InfoNCEL2",
     "Interval",
+    "Intrinsic",
+    "JumpMatching",
     "Likelihood",
     "LocalContrastive",
     "LogitNormal",
     "MapObjective",
     "MapTarget",
+    "MarginalTransport",
     "MeanFlow",
     "MinSNR",
     "Mode",
     "ModularMeanFlow",
+    "Neighbours",
     "NestedFlowMatching",
+    "NoiseDivergence",
     "Objective",
+    "PolicyImitation",
     "PseudoHuber",
     "ReconstructionLikelihood",
     "Regression",
     "Rising",
     "SegmentMatching",
+    "SemigroupTarget",
     "Shift",
+    "Shortcut",
     "Sigmoid",
     "Sigmoidal",
     "Slowed",
@@ -126,6 +167,9 @@ __all__ = [
     "TimePairs",
     "TransitionLikelihood",
     "TransitionMatching",
+    "Translation",
+    "Tuned",
+    "UShaped",
     "Uniform",
     "Unweighted",
     "VariationalReconstruction",
@@ -133,6 +177,7 @@ __all__ = [
     "VelocityRefinement",
     "VelocityRule",
     "VertexRegression",
+    "Wavelet",
     "Way",
     "Weighting",
     "divergence_from_noise",

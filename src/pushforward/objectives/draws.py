@@ -33,7 +33,7 @@ class Draws:
         """
         cells = torch.randperm(self.n, generator=self.generator, device=self.device, dtype=self.dtype)
         offset = torch.rand(1, generator=self.generator, device=self.device, dtype=self.dtype)
-        return cells.add_(offset).mul_(1 / self.n)
+        return cells.add_(offset).mul_(1 / max(self.n, 1))
 
     def normal(self) -> Tensor:
         """Draw standard normals from stratified uniforms, kept away from the infinities at 0 and 1: `(n,)`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from pushforward.citations import Reference
+from pushforward.errors import InputError, nearest
 from pushforward.networks import TwoTime
+from pushforward.objectives.derivative import DerivativeRule
 from pushforward.objectives.map_regression import MapObjective
 from pushforward.objectives.map_targets import EulerianTarget, MapTarget
 
@@ -24,11 +26,20 @@ class MeanFlow(MapObjective):
     guidance built in), `Taught` by a flow, or the model's own, `Diagonal`.
 
     With weights by the error (`weighting.power > 0`, as the authors train) the minimiser is a weighted mean, not quite
-    the velocity where its law is skewed; power 0 is exact.
+    the velocity where its law is skewed; power 0 is exact. The `derivative` may be a central difference instead, of two
+    plain evaluations.
     """
 
     references: ClassVar[tuple[Reference, ...]] = TwoTime.references
+    derivative: DerivativeRule = "forward"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.derivative not in get_args(DerivativeRule):
+            raise InputError(
+                f"derivative cannot be {self.derivative!r}{nearest(self.derivative, get_args(DerivativeRule))}"
+            )
 
     def target(self, progress: float) -> MapTarget:
         """Return the rule, always the same."""
-        return EulerianTarget()
+        return EulerianTarget(derivative=self.derivative)

@@ -19,6 +19,9 @@ __all__ = ["Objective"]
 class Objective(ABC):
     """One training step is `objective(field, coupling(x0, x1, condition), path).total.backward()`."""
 
+    from_target = False  # annotated, the command line would look for ClassVar in the module of every objective
+    """Whether what it trains moves points of the target, so that the source comes in the units of that."""
+
     def schema(self, schema: Schema) -> Schema:
         """Return what the conditions mean that the network is trained with, given those of the pairs: the same, unless
         the objective adds some.
@@ -33,6 +36,17 @@ class Objective(ABC):
         """Return what is minimised when the fraction `progress` of the training is done: the same, unless it changes on
         the way.
         """
+        return self
+
+    def target_average(self) -> float | None:
+        """Return the decay of a second average of the weights, beside that of sampling, that targets are made with
+        (`with_targets_of`), which training then keeps; `None` where they are made with the present weights, or with
+        none.
+        """
+        return None
+
+    def with_targets_of(self, average: Field) -> Objective:
+        """Return this objective with targets made by `average`, the field with its averaged weights."""
         return self
 
     def architecture(self, network: Architecture | nn.Module) -> Architecture | nn.Module:

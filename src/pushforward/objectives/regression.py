@@ -68,8 +68,10 @@ class Regression:
     def errors(self) -> list[Tensor]:
         """Return the distance of each head from its target, averaged over the free entries of each row: `(B,)`."""
         predictions, mask = self.prediction.chunk(len(self.targets), 1), self.pairs.mask
-        errors = [self.distance(value - target) for value, target in zip(predictions, self.targets, strict=True)]
-        return [flat_mean(error) if mask is None else _masked_mean(error, mask) for error in errors]
+        differences = [value - target for value, target in zip(predictions, self.targets, strict=True)]
+        if mask is None:
+            return [flat_mean(self.distance(difference)) for difference in differences]
+        return [_over_free(self.distance(difference * mask), mask) for difference in differences]
 
 
 def _weighted(per_sample: Tensor, weight: Tensor | None) -> Tensor:
@@ -84,10 +86,12 @@ def _over_pairs(losses: Tensor, weight: Tensor | None) -> Tensor:
     return torch.mv(losses, importance / importance.sum())
 
 
-def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the free entries of each row; zero for a row without any."""
+def _over_free(error: Tensor, mask: Tensor) -> Tensor:
+    """Sum of errors that are zero where nothing is free, over the number of free entries of each row; zero for a row
+    without any.
+    """
     free = mask.expand_as(error).to(error.dtype).flatten(1)
-    return (error.flatten(1) * free).sum(1) / free.sum(1).clamp(min=1)
+    return error.flatten(1).sum(1) / free.sum(1).clamp(min=1)
 
 
 def _factor(name: str, factor: Tensor, per_sample: Tensor) -> Tensor:

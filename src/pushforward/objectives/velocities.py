@@ -10,13 +10,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from pushforward.conditions import Condition, absent, concatenate_conditions, drop_rows, take
+from pushforward.conditions import Condition, Schema, absent, concatenate_conditions, drop_rows, take
 from pushforward.contracts import PathPoint, Sides, VelocityField
 from pushforward.errors import InputError
 from pushforward.networks import ClassifierFree, Field
 from pushforward.tensors import bcast
 
-__all__ = ["Conditional", "Diagonal", "Guided", "Taught", "VelocityRule"]
+__all__ = ["Conditional", "Diagonal", "Guided", "Taught", "VelocityRule", "unconditioned"]
 
 
 class VelocityRule(ABC):
@@ -25,6 +25,16 @@ class VelocityRule(ABC):
     def prepared(self, sides: Sides) -> Self:
         """Return this rule after a look at the data; by default it needs none."""
         return self
+
+    def schema(self, schema: Schema) -> Schema:
+        """Return what the conditions mean that the network is told: the same, unless this rule adds some."""
+        return schema
+
+    def told(
+        self, condition: Condition | None, s: Tensor, *, generator: torch.Generator | None = None
+    ) -> Condition | None:
+        """Return the conditions of rows at times `s: (B,)`, after some were dropped, with those that this rule adds."""
+        return condition
 
     @abstractmethod
     def __call__(self, field: Field, point: PathPoint, condition: Condition | None, moving: int) -> Tensor:
@@ -79,13 +89,17 @@ class Taught(VelocityRule):
 
     def __call__(self, field: Field, point: PathPoint, condition: Condition | None, moving: int) -> Tensor:
         """Return it, with one evaluation of the teacher."""
+        return self.at(point.x, point.t, condition)
+
+    def at(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return it at any states `x: (B, *event)`, `t: (B,)`, with one evaluation of the teacher."""
         teacher = self._teacher
         if teacher is None:
             raise InputError("Taught has no flow yet: it is told by `prepared`")
         if isinstance(teacher, nn.Module):
-            teacher.to(point.x.device)
+            teacher.to(x.device)
         with torch.no_grad():
-            return ClassifierFree(teacher, self.guidance).velocity(point.x, point.t, condition)
+            return ClassifierFree(teacher, self.guidance).velocity(x, t, condition)
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,10 @@ class Guided(VelocityRule):
             null, own = field.velocity(torch.cat([point.x] * 2), torch.cat([point.t] * 2), both).chunk(2)
         guided = self.omega * point.v + (1 - self.omega - self.kappa) * null + self.kappa * own
         low, high = self.interval
-        missing = torch.stack([absent(column) for column in condition.values()]).all(0)
-        kept = missing | (point.t < low) | (point.t > high)
+        kept = unconditioned(condition) | (point.t < low) | (point.t > high)
         return torch.where(bcast(kept, guided), point.v, guided)
+
+
+def unconditioned(condition: Condition) -> Tensor:
+    """Tell which rows have no condition, all of them dropped: `(B,)` booleans."""
+    return torch.stack([absent(column) for column in condition.values()]).all(0)

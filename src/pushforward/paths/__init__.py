@@ -25,6 +25,7 @@ from pushforward.paths.symmetric import Symmetric
 from pushforward.paths.tabulated import Tabulated
 from pushforward.paths.transforms import BridgeStep, Preconditioning, bridge_step, change_schedule, edm_preconditioning
 from pushforward.paths.variational import FrozenCodec, VariationalCodec
+from pushforward.paths.variational_noise import VariationalNoise
 from pushforward.paths.windows import Windows
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "TrigBlend",
     "UncertainCodec",
     "VariationalCodec",
+    "VariationalNoise",
     "Windows",
     "bridge_step",
     "change_schedule",

@@ -30,8 +30,10 @@ from pushforward.recipes.schroedinger import GaussianSchroedingerBridge
 from pushforward.recipes.semidiscrete import CellStart, QuantileCells
 from pushforward.recipes.solvers import SolverOrders, SolverTable, StochasticSolvers
 from pushforward.recipes.sparse_transport import Cardinalities
+from pushforward.recipes.students import Students
 from pushforward.recipes.symmetric import LabelledDigits, SegmentedDigits
 from pushforward.recipes.table import claims_table, systems_table
+from pushforward.recipes.target_noise import PairNoise, TargetNoise
 from pushforward.recipes.trajectories import LeaveOneTimeOut
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "OffCentre",
     "OracleLikelihood",
     "Outcome",
+    "PairNoise",
     "PosteriorInThePlane",
     "QuantileCells",
     "Recipe",
@@ -87,7 +90,9 @@ __all__ = [
     "SolverOrders",
     "SolverTable",
     "StochasticSolvers",
+    "Students",
     "SuperResolution",
+    "TargetNoise",
     "VelocityRefiner",
     "WindowedStudents",
     "claims_table",

@@ -21,10 +21,10 @@ from pushforward.paths import Affine, CondOT
 from pushforward.randomness import seeded
 from pushforward.recipes.distances import mean_square, root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures, class_names
-from pushforward.solvers import FixedStep, Jump
+from pushforward.solvers import FixedStep, GridSolver, choose_solver
 from pushforward.training import Trainer, fit_config
 
-__all__ = ["AlphaLimit", "FlowMaps", "StepCost"]
+__all__ = ["AlphaLimit", "FlowMaps", "StepCost", "measured"]
 
 ROWS = 20_000
 
@@ -37,13 +37,15 @@ class FlowMaps(Experiment):
     W2@N NAME`; `floor` is that of two samples of the target, and 100 evaluations are measured of a flow. For a Gaussian
     target also `map error@N NAME`, the mean squared distance from where the exact flow goes, that of one Euler step of
     the exact velocity (`Euler error`), and `velocity error NAME`, the root mean squared error of `u(x; t, t)` over t.
-    With `distilled`, the objective of that name, a flow, is distilled too (`distilled`).
+    With `distilled`, the objective of that name, a flow, is distilled too (`distilled`). `changes` of the arguments of
+    `fit` go with the objective of their name.
     """
 
     config: dict[str, Any]
     objectives: dict[str, dict[str, Any]]
     distilled: str = ""
     trainer: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, seed: int) -> Figures:
         """Train each and measure it."""
@@ -59,13 +61,13 @@ class FlowMaps(Experiment):
             step = x0 + oracle.velocity(x0, torch.zeros(ROWS))
             figures["Euler error"] = mean_square(step, oracle.flow_map(x0, 0.0, 1.0))
         flows = {
-            name: fit_config(self.config | {"objective": objective, "seed": seed})
+            name: fit_config(self.config | {"objective": objective, "seed": seed} | self.changes.get(name, {}))
             for name, objective in self.objectives.items()
         }
         if self.distilled:
             flows["distilled"] = self._student(flows[self.distilled], source, target, seed)
         for name, flow in flows.items():
-            figures |= _figures(flow, name, x0, x1, oracle, seed)
+            figures |= measured(flow, name, x0, x1, oracle, seed)
         return figures
 
     def _student(self, flow: FlowTransport, source: Measure, target: Measure, seed: int) -> FlowTransport:
@@ -75,20 +77,21 @@ class FlowMaps(Experiment):
     def pieces(self) -> list[str]:
         """Return the classes used."""
         student = ["MeanFlowDistillation", "TwoTimes"] if self.distilled else []
-        return [*class_names(self.config), *class_names(self.objectives), *student]
+        return [*class_names(self.config), *class_names(self.objectives), *class_names(self.changes), *student]
 
 
-def _figures(flow: FlowTransport, name: str, x0: Tensor, x1: Tensor, oracle: AffineOracle | None, seed: int) -> Figures:
-    jumps = isinstance(flow.solver, Jump)
+def measured(flow: FlowTransport, name: str, x0: Tensor, x1: Tensor, oracle: AffineOracle | None, seed: int) -> Figures:
+    """Return the figures of one flow, `NAME`: of a flow map by its own solver, else by Euler steps."""
+    jumps = isinstance(flow.solver, GridSolver)
     figures: Figures = {}
     for steps in (1, 2, 4) if jumps else (1, 2, 4, 100):
-        solver = Jump(steps) if jumps else FixedStep("euler", steps)
+        solver = choose_solver(flow.solver, steps=steps) if jumps else FixedStep("euler", steps)
         with torch.no_grad():
-            moved = flow.solve(x0, solver=solver).x
+            moved = flow.solve(x0, solver=solver, generator=seeded(seed, "jumps")).x
         figures[f"sliced W2@{steps} {name}"] = sliced(moved, x1)
-        if oracle is not None:
+        if oracle is not None and not (solver.stochastic and steps > 1):
             figures[f"map error@{steps} {name}"] = mean_square(moved, oracle.flow_map(x0, 0.0, 1.0))
-    if oracle is not None:
+    if oracle is not None and not flow.field.only_to_end:
         generator = seeded(seed, "times")
         t = torch.rand(ROWS, generator=generator)
         x = oracle.sample(ROWS, t, generator=generator)

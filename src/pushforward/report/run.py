@@ -45,10 +45,13 @@ def evaluate_run(
     """Evaluate the transport of a run, on the data it was fitted to or on another `source` and `target`, and keep the
     result.
 
-    `evaluation.json` in the run says what was measured on what. Arguments are those of `pushforward.maps.evaluate`.
+    `evaluation.json` in the run says what was measured on what. Arguments are those of `pushforward.maps.evaluate`; a
+    flow that knows jumps to the end alone is measured with its own solver, whatever the `method`.
     Raises `InputError` for a directory without a transport, and where the run does not say what its data were.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
+    if isinstance(run.transport, FlowTransport) and run.transport.field.only_to_end:
+        method = None
     name = method or getattr(run.flow.solver, "method", type(run.flow.solver).__name__)
     measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": name, "seed": seed}
     found = evaluate(run.transport, *run.measures, rows=rows, steps=steps, method=method, seed=seed)

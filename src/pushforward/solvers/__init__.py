@@ -26,13 +26,16 @@ from pushforward.solvers.likelihood import Density, log_density
 from pushforward.solvers.mixture import MixtureODE, MixtureSDE
 from pushforward.solvers.multistep import AdamsBashforth2, PseudoCorrector
 from pushforward.solvers.noise_levels import NoiseLevels
+from pushforward.solvers.policy import PolicySteps, policy_of
 from pushforward.solvers.program import Program, RefinerStepper
+from pushforward.solvers.renoised import Renoised
 from pushforward.solvers.runge_kutta import TABLEAUS, RungeKutta, Tableau
 from pushforward.solvers.solver import SDE, DormandPrince, FixedStep, GridSolver, Solver, choose_solver
 from pushforward.solvers.stochastic import EulerMaruyama, StochasticHeun
 from pushforward.solvers.stochastic_likelihood import DensityAlongPaths
 from pushforward.solvers.transition import TransitionSampler
 from pushforward.solvers.velocity import DriftField, Velocity
+from pushforward.solvers.velocity_at_end import VelocityAtEnd
 from pushforward.solvers.velocity_law import NestedSampler
 
 __all__ = [
@@ -69,10 +72,12 @@ __all__ = [
     "NestedSampler",
     "NoiseLevels",
     "Piecewise",
+    "PolicySteps",
     "Program",
     "Proportional",
     "PseudoCorrector",
     "RefinerStepper",
+    "Renoised",
     "RungeKutta",
     "Shifted",
     "Solution",
@@ -85,6 +90,7 @@ __all__ = [
     "Uniform",
     "Vanishing",
     "Velocity",
+    "VelocityAtEnd",
     "bellman",
     "choose_solver",
     "divergence",
@@ -93,5 +99,6 @@ __all__ = [
     "integrate_adaptive",
     "kl_bound",
     "log_density",
+    "policy_of",
     "rademacher",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,15 +10,15 @@ from torch import Tensor
 from pushforward.contracts import TwoTimeField
 from pushforward.errors import InputError
 from pushforward.solvers.grid import Grid, GridRule, Uniform
-from pushforward.solvers.integrate import Solution, Stepper
-from pushforward.solvers.solver import GridSolver
+from pushforward.solvers.integrate import Stepper
+from pushforward.solvers.own_nodes import OwnNodes
 from pushforward.solvers.velocity import Velocity
 
 __all__ = ["Jump"]
 
 
 @dataclass(frozen=True)
-class Jump(GridSolver):
+class Jump(OwnNodes):
     """Jump along the grid by the average velocity of a flow map, `x_e = x_s + (e - s) u(x_s; s, e)`: one evaluation
     each, by default one in all.
 
@@ -35,27 +34,6 @@ class Jump(GridSolver):
         """Return what takes the steps. Raises `InputError` for a field that knows no jumps."""
         return _Jumps(velocity)
 
-    def _solve(
-        self,
-        velocity: Velocity,
-        x: Tensor,
-        start: float,
-        end: float,
-        nodes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Solution:
-        if nodes is None:
-            return super()._solve(velocity, x, start, end, None, generator)
-        met = self.layout(start, end).nodes
-        solution = super()._solve(velocity, x, start, end, met, generator)
-        assert solution.path is not None
-        beside, times, path = _Jumps(velocity), met.tolist(), []
-        for time in nodes.tolist():
-            number = bisect.bisect(times, time) - 1
-            state = solution.path[number]
-            path.append(state if time == times[number] else beside.step(state, times[number], time, None)[0])
-        return replace(solution, nodes=nodes, path=torch.stack(path))
-
 
 class _Jumps:
     """The stepper."""
@@ -69,6 +47,8 @@ class _Jumps:
         """Return nothing: jumps remember nothing. Raises `InputError` for a grid that runs backwards."""
         if grid.end < grid.start:
             raise InputError("flow maps jump forwards in time: pull with a method, for example dopri5")
+        if getattr(self.field, "only_to_end", False) and (len(grid) > 1 or grid.end < 1):
+            raise InputError("a consistency model jumps to the end alone: take Renoised, with noise between its jumps")
 
     def step(self, x: Tensor, s: float, e: float, state: None) -> tuple[Tensor, None]:
         """Jump from `s` to `e`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol, cast
 
 import torch
@@ -10,10 +11,9 @@ from torch import Tensor
 
 from pushforward.citations import Reference
 from pushforward.conditions import Condition
-from pushforward.contracts import Coefficients
 from pushforward.errors import InputError
 from pushforward.measures import MixtureBatch
-from pushforward.networks import MixtureHead
+from pushforward.networks import MixtureHead, MixturePolicy, expected_targets
 from pushforward.paths import bridge_step
 from pushforward.solvers.affine_steps import coefficients
 from pushforward.solvers.grid import Grid, GridRule, Uniform
@@ -58,11 +58,9 @@ class MixtureSDE(GridSolver):
 class MixtureODE(GridSolver):
     """GM-ODE: integrate the flow in `substeps` for each evaluation of the network.
 
-    The mixture predicted at `(x_s, s)` is one of target points; at another state `(x, t)` near by it is multiplied by
-    the Gaussian in x1 that the two states differ by, of precision `alpha_t^2 / sigma_t^2 - alpha_s^2 / sigma_s^2` and
-    natural mean `alpha_t x_t / sigma_t^2 - alpha_s x_s / sigma_s^2`. Its mean is the prediction of x1 there. For an
-    exact mixture the result is the flow itself, to the accuracy of the sub-steps (Euler's), whatever the number of
-    steps.
+    The mixture predicted at `(x_s, s)` is one of target points, from which that at another state `(x, t)` near by
+    follows (`networks.MixturePolicy`). Its mean is the prediction of x1 there. For an exact mixture the result is the
+    flow itself, to the accuracy of the sub-steps (Euler's), whatever the number of steps.
 
     `guidance` in [0, 1) is the probabilistic guidance of a network trained with condition dropout: the mixture is
     reweighted so that its Gaussian fit moves away from the unconditional mean, by `guidance` deviations, and narrows to
@@ -90,26 +88,25 @@ class _Targets:
     """The predicted mixture of target points, guided where asked, with the calls of the network counted."""
 
     def __init__(self, velocity: Velocity, guidance: float) -> None:
-        law, self.schedule = law_of(velocity.field)
+        law, schedule = law_of(velocity.field)
         if not hasattr(law, "mixture"):
             raise InputError(f"{type(law).__name__} is a law without a mixture: fit with --network MixtureHead")
-        self.law, self.condition = cast(_Mixed, law), velocity.condition
+        self.law, self.condition, self.at = cast(_Mixed, law), velocity.condition, partial(coefficients, schedule)
         self.guidance, self.evaluations = guidance, 0
 
     def init(self, x: Tensor, grid: Grid) -> Any:
         if grid.nodes[-1] < grid.nodes[0]:
             raise InputError("mixtures of target points run forwards in time: pull with a method, for example euler")
 
-    def targets(self, x: Tensor, s: float, now: Coefficients) -> MixtureBatch:
-        """Return the mixtures of x1 given the state at time s, `x1 = (sigma v - sigma' x) / Delta`."""
+    def targets(self, x: Tensor, s: float) -> MixtureBatch:
+        """Return the mixtures of x1 given the state at time s."""
         t = x.new_full((len(x),), s)
         self.evaluations += 1
         velocity = self.law.mixture(x, t, self.condition)
         if self.guidance:
             self.evaluations += 1
             velocity = guided(velocity, self.law.mixture(x, t, {}).mean(), self.guidance)
-        scale, shift = (now.sigma / now.delta).to(x), float(-now.d_sigma / now.delta)
-        return velocity.affine(scale.expand(len(x)), shift * x)
+        return velocity.affine(*expected_targets(x, self.at(s)))
 
 
 class _Bridges(_Targets):
@@ -120,9 +117,8 @@ class _Bridges(_Targets):
         self.generator = generator
 
     def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
-        now = coefficients(self.schedule, s)
-        law = bridge_step(now, coefficients(self.schedule, e))
-        x1 = self.targets(x, s, now).sample(generator=self.generator)
+        law = bridge_step(self.at(s), self.at(e))
+        x1 = self.targets(x, s).sample(generator=self.generator)
         z = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
         deviation = float(law.variance.clamp(min=0).sqrt())
         return float(law.x_weight) * x + float(law.data_weight) * x1 + deviation * z, None
@@ -136,22 +132,9 @@ class _SubSteps(_Targets):
         self.count = count
 
     def step(self, x: Tensor, s: float, e: float, state: Any) -> tuple[Tensor, Any]:
-        anchor = coefficients(self.schedule, s)
-        mixture, first = self.targets(x, s, anchor), x
-        now = anchor
-        for time in torch.linspace(s, e, self.count + 1, dtype=torch.float64)[1:].tolist():
-            then = coefficients(self.schedule, time)
-            x1 = _moved(mixture, first, anchor, x, now).mean()
-            keep = float(then.sigma / now.sigma)  # x0 = (x - alpha x1) / sigma stays as it is
-            x, now = keep * x + (float(then.alpha) - keep * float(now.alpha)) * x1, then
-        return x, None
-
-
-def _moved(mixture: MixtureBatch, first: Tensor, anchor: Coefficients, x: Tensor, now: Coefficients) -> MixtureBatch:
-    """Return the mixture of x1 given `x` from that given the state `first` at an earlier time."""
-    before, after = float(anchor.alpha / anchor.sigma**2), float(now.alpha / now.sigma**2)
-    precision = after * float(now.alpha) - before * float(anchor.alpha)
-    return mixture.tilted(mixture.variance.new_full((len(x),), precision), after * x - before * first)
+        start, end = (x.new_tensor([time], dtype=torch.float64) for time in (s, e))
+        policy = MixturePolicy(self.targets(x, s), x, self.at(start), self.at)
+        return policy.carried(x, start, end, self.count), None
 
 
 def guided(mixture: MixtureBatch, unconditional: Tensor, guidance: float) -> MixtureBatch:

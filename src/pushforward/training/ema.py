@@ -21,16 +21,19 @@ class EMA:
     taken in about once per `(10 + k) / 10` steps, the length over which the warm-up averages, and no more seldom than
     every `EVERY`th, with that power of the decay: nearly the same average, for a tenth of the time. Short averages (a
     decay below 0.99) take in every step.
+
+    With a `copy` of the module the average is held in the weights of that, which can then be evaluated.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        """Start from the module's present weights."""
+    def __init__(self, module: nn.Module, decay: float, copy: nn.Module | None = None) -> None:
+        """Start from the module's present weights, or from those of the copy."""
         self.decay = decay
         self._every = EVERY if decay >= 0.99 else 1
         self._live = [*module.parameters(), *module.buffers()]
         self._names = [name for name, _ in [*module.named_parameters(), *module.named_buffers()]]
         self._parameters = len(list(module.parameters()))
-        self._shadow = [tensor.detach().clone() for tensor in self._live]
+        held = [tensor.clone() for tensor in self._live] if copy is None else [*copy.parameters(), *copy.buffers()]
+        self._shadow = [tensor.detach() for tensor in held]
 
     @torch.no_grad()
     def update(self, step: int) -> None:

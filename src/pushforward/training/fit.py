@@ -110,6 +110,8 @@ def fit(
         raise InputError("an adapter is trained beside a flow: give that as init")
     own_units = path is not None and isinstance(path.space.target, Codec)  # codecs bring points to unit size themselves
     frames = taught.frames if taught else _frames(measure0, measure1, "none" if own_units else normalise)
+    if objective.from_target:
+        frames = deepcopy(frames[1]), frames[1]
     config = {
         "source": as_written(source), "target": as_written(target), "condition": as_written(condition),
         "network": describe(network), "coupling": describe(coupling), "path": describe(path),

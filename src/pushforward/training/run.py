@@ -98,7 +98,7 @@ def _fixed(key: str, value: Any) -> Any:
 
 
 def _clear(directory: Path) -> None:
-    for name in ("checkpoints", "stages"):
+    for name in ("checkpoints", "stages", "adapter"):
         shutil.rmtree(directory / name, ignore_errors=True)
     for name in (
         "config.yaml",

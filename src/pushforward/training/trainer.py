@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,12 +38,15 @@ class Diverged(RuntimeError):
 
 
 class _Step(nn.Module):
-    """One evaluation of the objective as a module, so that data parallelism and mixed precision can wrap it."""
+    """One evaluation of the objective as a module, so that data parallelism and mixed precision can wrap it; with the
+    average of the field that the objective makes targets with, if it does.
+    """
 
     def __init__(self, field: Field, objective: Objective) -> None:
         super().__init__()
         self.field = field
-        self.objective = objective
+        self.average = None if objective.target_average() is None else deepcopy(field).requires_grad_(False)
+        self.objective = objective if self.average is None else objective.with_targets_of(self.average)
 
     def forward(self, pairs: Pairs, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         objective = self.objective.at(progress)
@@ -208,6 +212,8 @@ class _Loop:
         self.trainer, self.accelerator, self.seed = trainer, accelerator, seed
         self.module, self.ema, self.checkpoints, self.log = module, ema, checkpoints, log
         self.optimizer = optimizer
+        decay = module.objective.target_average()
+        self.target_ema = None if decay is None else EMA(module.field, decay, module.average)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.has_dropout = any(
             isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules()
@@ -215,7 +221,8 @@ class _Loop:
         self.device = accelerator.device
         self.wrapped = accelerator.prepare(module)
         if trainer.compile:
-            module.field.network.compile()
+            for field in (module.field, *([] if module.average is None else [module.average])):
+                field.network.compile()
 
     def run(self, first: int, batches: Iterator[Pairs]) -> None:
         """Take every batch from step `first` on; an interrupt ends the step, saves, and goes on its way."""
@@ -252,6 +259,8 @@ class _Loop:
             divisor = (terms["gradient_norm"] / trainer.clip).clamp_(min=1.0)
         self.optimizer.step(rate, divisor)
         self.ema.update(step)
+        if self.target_ema is not None:
+            self.target_ema.update(step)
         self.log.add(step + 1, terms, rate)
 
     def _gradient_norm(self) -> Tensor:
