@@ -34,7 +34,7 @@ from pushforward.objectives import (
     Uniform,
     total_derivative,
 )
-from pushforward.objectives.map_regression import MapRegression
+from pushforward.objectives.flow_maps.map_regression import MapRegression
 from pushforward.paths import VP, Affine, CondOT
 from pushforward.tensors import bcast
 

@@ -28,7 +28,7 @@ from pushforward.objectives import (
     SquaredError,
     Wavelet,
 )
-from pushforward.objectives.map_regression import MapRegression
+from pushforward.objectives.flow_maps.map_regression import MapRegression
 from pushforward.paths import Affine, CondOT
 from pushforward.tensors import bcast
 

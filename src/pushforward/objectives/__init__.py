@@ -1,15 +1,9 @@
 """Objectives: what a network is trained to match, at which times, and how much each counts."""
 
 from pushforward.objectives.acceleration_matching import AccelerationMatching
-from pushforward.objectives.adaptive import Adaptive
-from pushforward.objectives.adjacent import AdjacentTimes, Neighbours, Tuned
-from pushforward.objectives.alpha_flow import AlphaFlow
 from pushforward.objectives.condition_law import ConditionLaw, TimeNoise
-from pushforward.objectives.consistency import Consistency
 from pushforward.objectives.contrastive import Contrastive
 from pushforward.objectives.cross_flow import CrossFlow, divergence_from_noise
-from pushforward.objectives.curriculum import Curriculum, Held, Rising, Sigmoidal
-from pushforward.objectives.derivative import DerivativeRule, total_derivative
 from pushforward.objectives.diffusion_bound import DiffusionBound
 from pushforward.objectives.dispersion import (
     CovarianceDispersion,
@@ -21,31 +15,39 @@ from pushforward.objectives.dispersion import (
 from pushforward.objectives.dispersive import Dispersive
 from pushforward.objectives.distance import Distance, PseudoHuber, SquaredError
 from pushforward.objectives.draws import Draws
-from pushforward.objectives.dyadic import Dyadic
 from pushforward.objectives.feature_alignment import FeatureAlignment
 from pushforward.objectives.feature_approximation import FeatureApproximation
 from pushforward.objectives.fenchel_young import FenchelYoungMatching
-from pushforward.objectives.flow_map import FlowMapObjective
+from pushforward.objectives.flow_maps.adaptive import Adaptive
+from pushforward.objectives.flow_maps.adjacent import AdjacentTimes, Neighbours, Tuned
+from pushforward.objectives.flow_maps.alpha_flow import AlphaFlow
+from pushforward.objectives.flow_maps.consistency import Consistency
+from pushforward.objectives.flow_maps.curriculum import Curriculum, Held, Rising, Sigmoidal
+from pushforward.objectives.flow_maps.derivative import DerivativeRule, total_derivative
+from pushforward.objectives.flow_maps.dyadic import Dyadic
+from pushforward.objectives.flow_maps.flow_map import FlowMapObjective
+from pushforward.objectives.flow_maps.intrinsic import Intrinsic
+from pushforward.objectives.flow_maps.jump_matching import JumpMatching
+from pushforward.objectives.flow_maps.map_regression import MapObjective
+from pushforward.objectives.flow_maps.map_targets import DiscreteTarget, EulerianTarget, MapTarget, Way
+from pushforward.objectives.flow_maps.mean_flow import MeanFlow
+from pushforward.objectives.flow_maps.modular_mean_flow import ModularMeanFlow
+from pushforward.objectives.flow_maps.noise_divergence import NoiseDivergence
+from pushforward.objectives.flow_maps.semigroup import SemigroupTarget
+from pushforward.objectives.flow_maps.shortcut import Shortcut
+from pushforward.objectives.flow_maps.time_pairs import TimePairs
+from pushforward.objectives.flow_maps.velocities import Conditional, Diagonal, Guided, Taught, VelocityRule
 from pushforward.objectives.flow_matching import FlowMatching
-from pushforward.objectives.intrinsic import Intrinsic
-from pushforward.objectives.jump_matching import JumpMatching
 from pushforward.objectives.local_contrastive import LocalContrastive
-from pushforward.objectives.map_regression import MapObjective
-from pushforward.objectives.map_targets import DiscreteTarget, EulerianTarget, MapTarget, Way
 from pushforward.objectives.marginal_transport import MarginalTransport
-from pushforward.objectives.mean_flow import MeanFlow
 from pushforward.objectives.mixture_likelihood import TransitionLikelihood
-from pushforward.objectives.modular_mean_flow import ModularMeanFlow
 from pushforward.objectives.negatives import negatives
 from pushforward.objectives.nested import NestedFlowMatching
-from pushforward.objectives.noise_divergence import NoiseDivergence
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.policy_imitation import PolicyImitation
 from pushforward.objectives.reconstruction import ReconstructionLikelihood
 from pushforward.objectives.regression import Regression
 from pushforward.objectives.segment_matching import SegmentMatching
-from pushforward.objectives.semigroup import SemigroupTarget
-from pushforward.objectives.shortcut import Shortcut
 from pushforward.objectives.symmetric_matching import SymmetricMatching
 from pushforward.objectives.time import (
     EDM,
@@ -61,12 +63,10 @@ from pushforward.objectives.time import (
     TimeLaw,
     Uniform,
 )
-from pushforward.objectives.time_pairs import TimePairs
 from pushforward.objectives.transition_matching import TransitionMatching
 from pushforward.objectives.translation import Translation
 from pushforward.objectives.u_shaped import UShaped
 from pushforward.objectives.variational import VariationalReconstruction
-from pushforward.objectives.velocities import Conditional, Diagonal, Guided, Taught, VelocityRule
 from pushforward.objectives.velocity_bank import VelocityBank
 from pushforward.objectives.velocity_refinement import VelocityRefinement
 from pushforward.objectives.vertex_regression import VertexRegression

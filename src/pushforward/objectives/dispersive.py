@@ -14,7 +14,7 @@ from pushforward.errors import InputError
 from pushforward.networks import Field, features
 from pushforward.objectives.dispersion import Dispersion, InfoNCEL2
 from pushforward.objectives.extended import Extended
-from pushforward.objectives.mean_flow import MeanFlow
+from pushforward.objectives.flow_maps.mean_flow import MeanFlow
 from pushforward.objectives.objective import Objective
 
 __all__ = ["Dispersive"]

@@ -12,11 +12,11 @@ from pushforward.citations import Reference
 from pushforward.contracts import Loss, Pairs, Path, Sides, Times
 from pushforward.errors import InputError
 from pushforward.networks import Field
-from pushforward.objectives.map_targets import EulerianTarget, Way
+from pushforward.objectives.flow_maps.map_targets import EulerianTarget, Way
+from pushforward.objectives.flow_maps.velocities import Taught
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.regression import Regression
 from pushforward.objectives.time import LogitNormal, TimeLaw
-from pushforward.objectives.velocities import Taught
 from pushforward.solvers import FixedStep
 
 __all__ = ["MarginalTransport"]

@@ -14,9 +14,9 @@ from pushforward.conditions import take
 from pushforward.contracts import Loss, Pairs, Path, Sides, Times
 from pushforward.errors import InputError
 from pushforward.networks import Field, Policy
+from pushforward.objectives.flow_maps.velocities import Taught
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.regression import Regression
-from pushforward.objectives.velocities import Taught
 from pushforward.solvers import GridRule, PolicySteps, Uniform, policy_of
 
 __all__ = ["PolicyImitation"]

@@ -8,9 +8,9 @@ from typing import ClassVar, get_args
 from pushforward.citations import Reference
 from pushforward.errors import InputError, nearest
 from pushforward.networks import TwoTime
-from pushforward.objectives.derivative import DerivativeRule
-from pushforward.objectives.map_regression import MapObjective
-from pushforward.objectives.map_targets import EulerianTarget, MapTarget
+from pushforward.objectives.flow_maps.derivative import DerivativeRule
+from pushforward.objectives.flow_maps.map_regression import MapObjective
+from pushforward.objectives.flow_maps.map_targets import EulerianTarget, MapTarget
 
 __all__ = ["MeanFlow"]
 

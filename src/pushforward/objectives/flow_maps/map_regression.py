@@ -11,14 +11,14 @@ from torch import Tensor
 from pushforward.conditions import drop_rows, take
 from pushforward.contracts import Loss, Pairs, Path, Times
 from pushforward.networks import Field
-from pushforward.objectives.adaptive import Adaptive
 from pushforward.objectives.distance import Distance, SquaredError
-from pushforward.objectives.flow_map import FlowMapObjective
-from pushforward.objectives.map_targets import MapTarget, Way
+from pushforward.objectives.flow_maps.adaptive import Adaptive
+from pushforward.objectives.flow_maps.flow_map import FlowMapObjective
+from pushforward.objectives.flow_maps.map_targets import MapTarget, Way
+from pushforward.objectives.flow_maps.time_pairs import JumpLaw, TimePairs
+from pushforward.objectives.flow_maps.velocities import VelocityRule
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.regression import Regression
-from pushforward.objectives.time_pairs import JumpLaw, TimePairs
-from pushforward.objectives.velocities import VelocityRule
 
 __all__ = ["MapObjective", "MapRegression"]
 

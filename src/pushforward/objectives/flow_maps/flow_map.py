@@ -13,8 +13,8 @@ from torch import nn
 from pushforward.conditions import Schema, check_dropout
 from pushforward.contracts import Loss, Pairs, Path, Sides
 from pushforward.networks import Architecture, Field, told_twice
+from pushforward.objectives.flow_maps.velocities import Conditional, VelocityRule
 from pushforward.objectives.objective import Objective
-from pushforward.objectives.velocities import Conditional, VelocityRule
 from pushforward.solvers import Jump, Solver
 
 __all__ = ["FlowMapObjective"]

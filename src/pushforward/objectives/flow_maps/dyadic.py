@@ -8,8 +8,8 @@ import torch
 
 from pushforward.errors import InputError
 from pushforward.objectives.draws import Draws
+from pushforward.objectives.flow_maps.time_pairs import Jumps
 from pushforward.objectives.time import TimeLaw, Uniform
-from pushforward.objectives.time_pairs import Jumps
 
 __all__ = ["Dyadic"]
 

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from pushforward.citations import Reference
 from pushforward.errors import InputError
-from pushforward.objectives.adaptive import Adaptive
 from pushforward.objectives.distance import Distance, SquaredError
-from pushforward.objectives.dyadic import Dyadic
-from pushforward.objectives.flow_map import FlowMapObjective
-from pushforward.objectives.map_regression import MapRegression
-from pushforward.objectives.semigroup import SemigroupTarget
+from pushforward.objectives.flow_maps.adaptive import Adaptive
+from pushforward.objectives.flow_maps.dyadic import Dyadic
+from pushforward.objectives.flow_maps.flow_map import FlowMapObjective
+from pushforward.objectives.flow_maps.map_regression import MapRegression
+from pushforward.objectives.flow_maps.semigroup import SemigroupTarget
 
 __all__ = ["Shortcut"]
 

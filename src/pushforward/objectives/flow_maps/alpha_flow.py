@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from pushforward.citations import Reference
 from pushforward.errors import InputError
-from pushforward.objectives.curriculum import Curriculum, Sigmoidal
-from pushforward.objectives.map_regression import MapObjective
-from pushforward.objectives.map_targets import DiscreteTarget, EulerianTarget, MapTarget
+from pushforward.objectives.flow_maps.curriculum import Curriculum, Sigmoidal
+from pushforward.objectives.flow_maps.map_regression import MapObjective
+from pushforward.objectives.flow_maps.map_targets import DiscreteTarget, EulerianTarget, MapTarget
 
 __all__ = ["AlphaFlow"]
 

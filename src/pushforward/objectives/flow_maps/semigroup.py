@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushforward.objectives.derivative import MapFn
-from pushforward.objectives.map_targets import MapTarget, Way
+from pushforward.objectives.flow_maps.derivative import MapFn
+from pushforward.objectives.flow_maps.map_targets import MapTarget, Way
 from pushforward.tensors import bcast
 
 __all__ = ["SemigroupTarget"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from pushforward.citations import Reference
-from pushforward.objectives.curriculum import Curriculum, Rising
-from pushforward.objectives.map_regression import MapObjective, MapRegression
-from pushforward.objectives.map_targets import EulerianTarget, MapTarget
-from pushforward.objectives.velocities import Conditional, Diagonal, VelocityRule
+from pushforward.objectives.flow_maps.curriculum import Curriculum, Rising
+from pushforward.objectives.flow_maps.map_regression import MapObjective, MapRegression
+from pushforward.objectives.flow_maps.map_targets import EulerianTarget, MapTarget
+from pushforward.objectives.flow_maps.velocities import Conditional, Diagonal, VelocityRule
 
 __all__ = ["ModularMeanFlow"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
-from pushforward.objectives.derivative import DerivativeRule, MapFn, total_derivative
+from pushforward.objectives.flow_maps.derivative import DerivativeRule, MapFn, total_derivative
 from pushforward.tensors import bcast
 
 __all__ = ["DiscreteTarget", "EulerianTarget", "MapTarget", "Way"]

@@ -12,7 +12,7 @@ from pushforward.conditions import Column, Condition, Schema, drop_rows
 from pushforward.contracts import PathPoint
 from pushforward.errors import InputError
 from pushforward.networks import GUIDANCE, Field
-from pushforward.objectives.velocities import VelocityRule, unconditioned
+from pushforward.objectives.flow_maps.velocities import VelocityRule, unconditioned
 from pushforward.tensors import bcast
 
 __all__ = ["Intrinsic"]

@@ -12,9 +12,9 @@ from pushforward.citations import Reference
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.networks import Field
-from pushforward.objectives.consistency import Consistency
 from pushforward.objectives.cross_flow import divergence_from_noise
 from pushforward.objectives.extended import Extended
+from pushforward.objectives.flow_maps.consistency import Consistency
 from pushforward.objectives.objective import Objective
 from pushforward.paths import VariationalNoise
 

@@ -12,10 +12,10 @@ from pushforward.citations import Reference
 from pushforward.conditions import drop_rows
 from pushforward.contracts import Loss, Pairs, Path, Times
 from pushforward.networks import Architecture, Field, ToEnd
-from pushforward.objectives.adjacent import AdjacentTimes, Neighbours
 from pushforward.objectives.distance import Distance, SquaredError
 from pushforward.objectives.draws import Draws
-from pushforward.objectives.flow_map import FlowMapObjective
+from pushforward.objectives.flow_maps.adjacent import AdjacentTimes, Neighbours
+from pushforward.objectives.flow_maps.flow_map import FlowMapObjective
 from pushforward.objectives.objective import Objective
 from pushforward.objectives.regression import Regression
 from pushforward.solvers import Renoised, Solver
