@@ -9,7 +9,19 @@ from torch import nn
 import pushforward as pf
 from pushforward.contracts import Pairs
 from pushforward.errors import InputError
-from pushforward.networks import MLP, DiT, Field, LoRA, LowRank, TwoTimes, UNet, WeightDelta, changed_layers, merged
+from pushforward.networks import (
+    MLP,
+    DiT,
+    Field,
+    LoRA,
+    LowRank,
+    TwoTime,
+    TwoTimes,
+    UNet,
+    WeightDelta,
+    changed_layers,
+    merged,
+)
 from pushforward.objectives import MeanFlow
 from pushforward.paths import VP, Affine
 from pushforward.training import Trainer
@@ -126,3 +138,9 @@ def test_fine_tunes_saves_loads_and_resumes(tmp_path, path):
     torch.testing.assert_close(whole.push(x), again.push(x))
     assert not torch.allclose(whole.push(x), flow.push(x))
     assert torch.equal(merged(again.field).network.first.bias, flow.field.network.first.bias)
+
+
+def test_a_jump_is_told_within():
+    with pytest.raises(InputError, match="LowRank\\(TwoTime"):
+        TwoTime(LowRank(MLP(8)))
+    LowRank(TwoTime(MLP(8))).build((2,), {})

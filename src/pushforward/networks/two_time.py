@@ -15,6 +15,7 @@ from pushforward.networks.architecture import Architecture
 from pushforward.networks.embedding import ConditionEmbedding
 from pushforward.networks.field import Field
 from pushforward.networks.forward_mode import in_forward_mode
+from pushforward.networks.low_rank import LowRank
 from pushforward.networks.mlp import MLP
 from pushforward.networks.residual import Adapter
 
@@ -51,6 +52,8 @@ class TwoTime(Architecture):
     def __post_init__(self) -> None:
         if self.tells not in get_args(Told):
             raise InputError(f"TwoTime tells {self.tells!r}{nearest(self.tells, get_args(Told))}")
+        if isinstance(self.network, LowRank):  # both factors of the layer that hears of the jump would be zero
+            raise InputError("TwoTime learns nothing through LowRank: write LowRank(TwoTime(...))")
 
     def build(self, event_shape: tuple[int, ...], schema: Schema, heads: int = 1) -> nn.Module:
         """Return the network. Raises `InputError` for other heads than the velocity."""
