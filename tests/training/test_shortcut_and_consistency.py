@@ -41,7 +41,7 @@ def pushed(flow: pf.FlowTransport, steps: int) -> torch.Tensor:
     return flow.push(X, steps=steps, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{type(o).__name__}-{id(o) % 97}")
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
 def test_contract(objective, tmp_path):
     """Named with a plain network; the average that targets are made with comes back after a kill, to the bit."""
     path = VariationalNoise(width=8) if isinstance(objective, NoiseDivergence) else None
