@@ -23,8 +23,8 @@ from pushforward.networks import (
     MixtureHead,
     SegmentExperts,
     SkipAutoencoder,
-    TwoTime,
     UNet,
+    told_twice,
 )
 from pushforward.networks.forward_mode import forward_mode, in_forward_mode
 from pushforward.objectives import total_derivative
@@ -56,7 +56,7 @@ def mapped(spec: Architecture, event: tuple[int, ...]):
     """A flow map with weights that are not zero, a point of its domain away from edges of time, and a direction."""
     torch.manual_seed(0)
     size = torch.Size(event).numel()
-    net = TwoTime(spec).build(event, {"label": Column(("a", "b")), "known": Column(None, size)})
+    net = told_twice(spec).build(event, {"label": Column(("a", "b")), "known": Column(None, size)})
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

@@ -44,7 +44,7 @@ class _Linear(TorchFunctionMode):
         if func is F.linear and not kwargs:
             x, weight, *bias = args
             value, tangent = forward_ad.unpack_dual(x)
-            if tangent is not None:
+            if tangent is not None and forward_ad.unpack_dual(weight).tangent is None:
                 return forward_ad.make_dual(F.linear(value, weight, *bias), F.linear(tangent, weight))
         return func(*args, **(kwargs or {}))
 

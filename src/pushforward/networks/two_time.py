@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
@@ -73,6 +73,8 @@ def told_of_jump(network: Architecture, event_shape: tuple[int, ...], schema: Sc
 
 def told_twice(network: Architecture | nn.Module) -> Architecture | nn.Module:
     """Return an architecture with a second time; one that has it, and a module of your own, as they are."""
+    if isinstance(network, LowRank):
+        return replace(network, network=told_twice(network.network))
     return network if isinstance(network, TwoTime) or not isinstance(network, Architecture) else TwoTime(network)
 
 

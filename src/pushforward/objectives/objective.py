@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -13,10 +13,33 @@ from pushforward.contracts import Loss, Pairs, Path, Sides
 from pushforward.networks import Architecture, Field
 from pushforward.solvers import DormandPrince, Solver
 
-__all__ = ["Objective"]
+__all__ = ["Minimised", "Objective"]
 
 
-class Objective(ABC):
+class Minimised:
+    """What training asks of whatever it minimises, beside the loss: how that changes on the way, and what its targets
+    are made with.
+    """
+
+    def at(self, progress: float) -> Any:
+        """Return what is minimised when the fraction `progress` of the training is done: the same, unless it changes on
+        the way.
+        """
+        return self
+
+    def target_average(self) -> float | None:
+        """Return the decay of a second average of the weights, beside that of sampling, that targets are made with
+        (`with_targets_of`), which training then keeps; `None` where they are made with the present weights, or with
+        none.
+        """
+        return None
+
+    def with_targets_of(self, average: Field) -> Any:
+        """Return this with targets made by `average`, the field with its averaged weights."""
+        return self
+
+
+class Objective(Minimised, ABC):
     """One training step is `objective(field, coupling(x0, x1, condition), path).total.backward()`."""
 
     from_target = False  # annotated, the command line would look for ClassVar in the module of every objective
@@ -30,23 +53,6 @@ class Objective(ABC):
 
     def prepared(self, sides: Sides, *, generator: torch.Generator) -> Self:
         """Return this objective after a look at the data, from which it may set itself up; by default it needs none."""
-        return self
-
-    def at(self, progress: float) -> Objective:
-        """Return what is minimised when the fraction `progress` of the training is done: the same, unless it changes on
-        the way.
-        """
-        return self
-
-    def target_average(self) -> float | None:
-        """Return the decay of a second average of the weights, beside that of sampling, that targets are made with
-        (`with_targets_of`), which training then keeps; `None` where they are made with the present weights, or with
-        none.
-        """
-        return None
-
-    def with_targets_of(self, average: Field) -> Objective:
-        """Return this objective with targets made by `average`, the field with its averaged weights."""
         return self
 
     def architecture(self, network: Architecture | nn.Module) -> Architecture | nn.Module:

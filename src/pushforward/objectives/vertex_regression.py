@@ -12,13 +12,14 @@ from pushforward.citations import Reference
 from pushforward.contracts import Loss, Pairs, Path
 from pushforward.errors import InputError
 from pushforward.networks.vertices import VertexField, bcast_weights
+from pushforward.objectives.objective import Minimised
 from pushforward.tensors import flat_mean
 
 __all__ = ["VertexRegression"]
 
 
 @dataclass(frozen=True)
-class VertexRegression:
+class VertexRegression(Minimised):
     """`E sum_k |g_k(alpha, x(alpha)) - x_k|^2`, with `x(alpha) = sum_k alpha_k x_k` and alpha uniform on the simplex
     (Dirichlet(1)), for a share `edges` of the batch uniform on a random edge.
 
@@ -41,10 +42,6 @@ class VertexRegression:
     def __post_init__(self) -> None:
         if not 0 <= self.edges <= 1:
             raise InputError(f"edges is the share of alphas on the edges of the simplex, got {self.edges}")
-
-    def at(self, progress: float) -> VertexRegression:
-        """Return what is minimised when so much of the training is done: the same all the time."""
-        return self
 
     def __call__(
         self, field: VertexField, pairs: Pairs, path: Path | None = None, *, generator: torch.Generator | None = None
