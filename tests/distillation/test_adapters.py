@@ -108,6 +108,7 @@ def test_what_does_not_fit_says_so(runs, tmp_path):
         pf.distil(runs / "flow", ConsistencyDistillation(), adapter=Residual(), trainer=SHORT)
 
 
+@pytest.mark.usefixtures("small_reports")
 def test_from_the_command_line(runs, tmp_path):
     short = ["--trainer.steps", "2", "--trainer.batch_size", "8", "--steps", "2"]
     carried = ["--method", "consistency", "--adapter", "LoRA", "--adapter.rank", "2"]

@@ -142,6 +142,7 @@ def test_a_gaussian_becomes_straight():
     assert float((student.push(X) - X - m).square().sum(1).mean().sqrt()) < 0.15
 
 
+@pytest.mark.usefixtures("small_reports")
 def test_from_the_command_line(teacher, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [

@@ -112,6 +112,7 @@ def test_in_a_latent_space(trained, tmp_path):
         assert torch.equal(again.push(noise, label), made)
 
 
+@pytest.mark.usefixtures("small_reports")
 def test_from_a_shell(tmp_path):
     run, small = str(tmp_path / "run"), ["--trainer.steps", "4", "--trainer.batch_size", "16", "--quiet"]
     assert main(["fit", "gaussian", "ring", "--network", "MLP", "--network.width", "8", "--out", run, *small]) == 0

@@ -74,6 +74,7 @@ def test_taught_needs_a_flow():
         pf.fit("gaussian", "ring", init=flow, objective=MeanFlow(), trainer=SHORT)
 
 
+@pytest.mark.usefixtures("small_reports")
 def test_from_a_shell(tmp_path):
     run, student, points = str(tmp_path / "run"), str(tmp_path / "student"), str(tmp_path / "out.csv")
     small = [

@@ -50,7 +50,7 @@ def evaluate_run(
     Raises `InputError` for a directory without a transport, and where the run does not say what its data were.
     """  # fmt: skip
     run = _Run(Path(directory), source, target, device)
-    if isinstance(run.transport, FlowTransport) and run.transport.field.only_to_end:
+    if isinstance(run.transport, FlowTransport) and getattr(run.transport.field, "only_to_end", False):
         method = None
     name = method or getattr(run.flow.solver, "method", type(run.flow.solver).__name__)
     measured = {"source": str(run.sides[0]), "target": str(run.sides[1]), "method": name, "seed": seed}
