@@ -84,6 +84,18 @@ class Pairs:
         """Return the pairs of these rows, every field re-indexed."""
         return self._map(lambda value: value[rows])
 
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of `values: (..., B)` over the pairs, by their weights. Raises `InputError` where these are
+        not one for each pair.
+        """
+        if self.weight is None:
+            return values.mean(-1)
+        if self.weight.shape != values.shape[-1:]:
+            wanted = f"one number per sample, {tuple(values.shape[-1:])}"
+            raise InputError(f"pairs.weight has shape {tuple(self.weight.shape)}, wanted {wanted}")
+        importance = self.weight.to(values.dtype)
+        return values @ (importance / importance.sum())
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Pairs:
         """Move every tensor to `device`."""
         return self._map(lambda value: value.to(device, non_blocking=non_blocking))

@@ -52,19 +52,31 @@ class TrajectoryPairs(PooledCoupling):
 
     def _fresh(self, x0: Tensor, condition: Condition | None, generator: torch.Generator | None) -> Pairs:
         """Return one segment, drawn at random, of the trajectory from each point."""
-        pairs = self._made(x0, condition)
+        path, nodes = self._followed(x0, condition)
+        segments = torch.tensor(self._segments(len(nodes)), device=x0.device)
         device = "cpu" if generator is None else generator.device
-        which = torch.randint(len(pairs) // len(x0), (len(x0),), generator=generator, device=device).to(x0.device)
-        return pairs[which * len(x0) + torch.arange(len(x0), device=x0.device)]
+        which = torch.randint(len(segments), (len(x0),), generator=generator, device=device).to(x0.device)
+        first, last = segments[which].unbind(1)
+        row = torch.arange(len(x0), device=x0.device)
+        return Pairs(path[first, row], path[last, row], condition, s=nodes[first], e=nodes[last])
 
-    @torch.no_grad()
     def _made(self, x0: Tensor, condition: Condition | None) -> Pairs:
         """Return the pairs of the first segment of the trajectories from `x0`, then those of the second, and so on."""
+        path, nodes = self._followed(x0, condition)
+        times = nodes[:, None].expand(-1, len(x0))
+        segments = self._segments(len(nodes))
+        return Pairs.joined([Pairs(path[k], path[j], condition, s=times[k], e=times[j]) for k, j in segments])
+
+    @torch.no_grad()
+    def _followed(self, x0: Tensor, condition: Condition | None) -> tuple[Tensor, Tensor]:
+        """Return the trajectories from `x0`: `(nodes, B, *event)`, and the times of the nodes."""
         teacher = self.teacher
         nodes = self.grid(self.steps).nodes
         start = teacher.path.source_end.encode(x0, condition)
         path = self.solver.solve(teacher, start, condition=condition, nodes=nodes).path
         assert path is not None
-        times = nodes.to(start)[:, None].expand(-1, len(x0))
-        segments = pairwise(range(len(nodes))) if self.reach == "next" else combinations(range(len(nodes)), 2)
-        return Pairs.joined([Pairs(path[k], path[j], condition, s=times[k], e=times[j]) for k, j in segments])
+        return path, nodes.to(start)
+
+    def _segments(self, nodes: int) -> list[tuple[int, int]]:
+        """Return which nodes are paired."""
+        return list(pairwise(range(nodes)) if self.reach == "next" else combinations(range(nodes), 2))

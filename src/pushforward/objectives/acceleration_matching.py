@@ -53,6 +53,6 @@ class AccelerationMatching(Objective):
         target, time = 2 * (x1 - x0 - initial), bcast(t, x0)
         x = x0 + time * (initial + time * target / 2)
         error = flat_mean((network.acceleration(x, t, initial, condition) - target).square())
-        total = error.mean() if pairs.weight is None else pairs.weight @ error / pairs.weight.sum()
+        total = pairs.mean(error)
         unexplained = error.detach().mean() / target.square().mean().clamp(min=1e-30)
         return Loss(total, {"unexplained": unexplained}, error.detach())

@@ -46,7 +46,7 @@ class FeatureApproximation(Objective):
             exact = network.guided.described(point.x, point.t, pairs.condition)
             still = network.kept(told)
         error = (network.followed(point.x, point.t, told) - exact).square().mean(1)
-        total = error.mean() if pairs.weight is None else pairs.weight @ error / pairs.weight.sum()
+        total = pairs.mean(error)
         return Loss(total, {"unexplained": error.detach().mean() / (still - exact).square().mean()}, error.detach())
 
 

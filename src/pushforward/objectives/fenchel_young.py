@@ -64,9 +64,7 @@ class FenchelYoungMatching(Objective):
         momentum, v = self._momentum(field, point.x, point.t, condition), point.v.flatten(1)
         gap = self.cost.conjugate(momentum) - (v * momentum).sum(1) + self.cost.of(v)
         loss = gap / v.shape[1]
-        if pairs.weight is None:
-            return Loss(loss.mean(), {}, loss.detach())
-        return Loss(pairs.weight @ loss / pairs.weight.sum(), {}, loss.detach())
+        return Loss(pairs.mean(loss), {}, loss.detach())
 
     def _momentum(self, field: Field, x: Tensor, t: Tensor, condition: dict[str, Tensor] | None) -> Tensor:
         """Return the momentum of each row, flattened: of a potential its own, which its velocity knows less well."""

@@ -79,9 +79,7 @@ class NestedFlowMatching(Objective):
         told = {name: column.repeat(self.draws, *[1] * (column.ndim - 1)) for name, column in context.items()}
         errors = inner_errors(law.inner, law.parts(v0), law.parts(v1), told, self.inner_time, generator=generator)
         loss = errors.view(self.draws, len(pairs), -1).mean((0, 2))
-        if pairs.weight is None:
-            return Loss(loss.mean(), {}, loss.detach())
-        return Loss(pairs.weight @ loss / pairs.weight.sum(), {}, loss.detach())
+        return Loss(pairs.mean(loss), {}, loss.detach())
 
 
 def inner_errors(

@@ -54,8 +54,7 @@ class ReconstructionLikelihood(Objective):
         end = self.solver.solve(field, start, condition=pairs.condition, generator=generator).x
         error = (path.target_end.decode(end, pairs.condition) - pairs.x1).square()
         per_sample = flat_mean(error) / (2 * self.deviation**2)
-        weight = None if pairs.weight is None else pairs.weight / pairs.weight.sum()
-        total = per_sample.mean() if weight is None else per_sample @ weight.to(per_sample)
+        total = pairs.mean(per_sample)
         terms = {"reconstruction": total.detach()}
         if self.anchor:
             anchor = self.base(field, pairs, path, generator=generator).total

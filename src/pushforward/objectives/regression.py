@@ -59,7 +59,7 @@ class Regression:
             total = F.mse_loss(prediction, target)
             return Loss(total, {}, flat_mean(F.mse_loss(prediction.detach(), target.detach(), reduction="none")))
         losses = torch.stack([_weighted(e, weight) for e, weight in zip(self.errors(), self.weights, strict=True)])
-        by_head = _over_pairs(losses, pairs.weight)
+        by_head = pairs.mean(losses)
         terms: dict[str, Tensor] = {}
         if len(kinds) > 1:
             terms.update(zip(kinds, by_head.detach().unbind(), strict=True))
@@ -75,15 +75,13 @@ class Regression:
 
 
 def _weighted(per_sample: Tensor, weight: Tensor | None) -> Tensor:
-    return per_sample if weight is None else _factor("the weighting", weight, per_sample) * per_sample
-
-
-def _over_pairs(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of `losses: (heads, B)` over the pairs, by their weights: `(heads,)`."""
     if weight is None:
-        return losses.mean(1)
-    importance = _factor("pairs.weight", weight, losses[0])
-    return torch.mv(losses, importance / importance.sum())
+        return per_sample
+    # (B, 1) times (B,) would broadcast to (B, B), and train towards the wrong thing without a word
+    if weight.shape != per_sample.shape:
+        wanted = f"one number per sample, {tuple(per_sample.shape)}"
+        raise InputError(f"the weighting has shape {tuple(weight.shape)}, wanted {wanted}")
+    return weight.to(per_sample.dtype) * per_sample
 
 
 def _over_free(error: Tensor, mask: Tensor) -> Tensor:
@@ -92,12 +90,3 @@ def _over_free(error: Tensor, mask: Tensor) -> Tensor:
     """
     free = mask.expand_as(error).to(error.dtype).flatten(1)
     return error.flatten(1).sum(1) / free.sum(1).clamp(min=1)
-
-
-def _factor(name: str, factor: Tensor, per_sample: Tensor) -> Tensor:
-    # (B, 1) times (B,) would broadcast to (B, B), and train towards the wrong thing without a word
-    if factor.shape != per_sample.shape:
-        raise InputError(
-            f"{name} has shape {tuple(factor.shape)}, wanted one number per sample, {tuple(per_sample.shape)}"
-        )
-    return factor.to(per_sample.dtype)

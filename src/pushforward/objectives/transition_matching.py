@@ -61,9 +61,7 @@ class TransitionMatching(Objective):
         y0 = torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device)
         errors = inner_errors(law.inner, y0, y, told, self.inner_time, generator=generator)
         loss = errors.view(self.draws, len(pairs), -1).mean((0, 2))
-        if pairs.weight is None:
-            return Loss(loss.mean(), {}, loss.detach())
-        return Loss(pairs.weight @ loss / pairs.weight.sum(), {}, loss.detach())
+        return Loss(pairs.mean(loss), {}, loss.detach())
 
 
 def independent_process(

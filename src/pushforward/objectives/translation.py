@@ -72,7 +72,7 @@ class Translation(Objective):
         }
         weights = {"adversarial": self.adversarial, "critic": 1.0, "cycle": self.cycle, "identity": self.identity}
         per_sample = torch.stack([weights[name] * part for name, part in parts.items()]).sum(0)
-        total = per_sample.mean() if pairs.weight is None else pairs.weight @ per_sample / pairs.weight.sum()
+        total = pairs.mean(per_sample)
         return Loss(total, {name: part.detach().mean() for name, part in parts.items()}, per_sample.detach())
 
     def _translated(self, field: Field, x: Tensor, condition: Condition) -> Tensor:

@@ -44,7 +44,6 @@ class VariationalReconstruction(Objective):
         error = (network.decode(posterior.sample(generator)) - pairs.x1).square().flatten(1)
         divergence = posterior.divergence()
         per_sample = error.mean(1) + self.kl * divergence / error.shape[1]
-        weight = None if pairs.weight is None else pairs.weight / pairs.weight.sum()
-        total = per_sample.mean() if weight is None else per_sample @ weight.to(per_sample)
+        total = pairs.mean(per_sample)
         terms = {"reconstruction": error.detach().mean(), "divergence": divergence.detach().mean()}
         return Loss(total, terms, per_sample.detach())

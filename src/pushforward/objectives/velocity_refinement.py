@@ -54,6 +54,6 @@ class VelocityRefinement(Objective):
             y = torch.addcmul(point.x, bcast(later - point.t, before), before)
             exact = network(y, later, condition)
         error = flat_mean((network.refined(y, later, before, condition) - exact).square())
-        total = error.mean() if pairs.weight is None else pairs.weight @ error / pairs.weight.sum()
+        total = pairs.mean(error)
         unexplained = error.detach().mean() / (before - exact).square().mean()
         return Loss(total, {"unexplained": unexplained}, error.detach())

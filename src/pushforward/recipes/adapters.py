@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import cos, radians, sin
+from math import radians
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,7 @@ from pushforward.networks import LoRA
 from pushforward.randomness import seeded
 from pushforward.recipes.distances import sliced
 from pushforward.recipes.experiment import Experiment, Figures, class_names
+from pushforward.recipes.rotations import rotation
 from pushforward.training import Trainer, fit_config
 
 __all__ = ["PluggedAdapters"]
@@ -52,7 +53,7 @@ class PluggedAdapters(Experiment):
             torch.randn(ROWS, 2, generator=seeded(seed, "noise")),
             *(ring.sample(ROWS, generator=seeded(seed, name)) for name in ("target", "fresh")),
         )
-        turned = x1 @ _rotation(self.degrees)
+        turned = x1 @ rotation(radians(self.degrees))
         flow = fit_config(self.config | {"source": "gaussian", "target": ring, "seed": seed})
         tuning = {"trainer": self.config["trainer"] | {"steps": self.tuning}, "seed": seed + 1, "init": flow}
         fixed = {name: value for name, value in self.config.items() if name != "network"}
@@ -85,8 +86,3 @@ def _share(student: FlowTransport) -> float:
     """Return the share of the student's weights that are the adapter's."""
     sizes = [(value.numel(), value.requires_grad) for value in student.field.parameters()]
     return sum(size for size, trained in sizes if trained) / sum(size for size, _ in sizes)
-
-
-def _rotation(degrees: float) -> Tensor:
-    cosine, sine = cos(radians(degrees)), sin(radians(degrees))
-    return torch.tensor([[cosine, sine], [-sine, cosine]])

@@ -121,7 +121,7 @@ def coupling_figures(coupling: Coupling, source: Measure, target: Empirical, fra
 
 def _weighted_cost(pairs: Pairs) -> Tensor:
     cost = (pairs.x0 - pairs.x1).flatten(1).square().sum(1)
-    return cost.mean() if pairs.weight is None else pairs.weight @ cost / pairs.weight.sum()
+    return pairs.mean(cost)
 
 
 def _deviation(pairs: list[Pairs]) -> float:

@@ -15,6 +15,7 @@ from pushforward.ot.barycenter import bures_barycenter
 from pushforward.ot.linearized import LinearizedOT, pooled_reference
 from pushforward.randomness import seeded
 from pushforward.recipes.experiment import Experiment, Figures
+from pushforward.recipes.rotations import rotation
 
 __all__ = ["CloudsByShape", "LinearizedDistances"]
 
@@ -96,7 +97,7 @@ class LinearizedDistances(Experiment):
 
     @staticmethod
     def _barycenter(generator: torch.Generator, n: int = 400, count: int = 6) -> float:
-        factors = [SCALES[k % 2].diag() @ _rotation(math.pi, generator) for k in range(count)]
+        factors = [SCALES[k % 2].diag() @ _random_rotation(math.pi, generator) for k in range(count)]
         clouds = [_normal(n, generator) @ factor for factor in factors]
         lot = LinearizedOT(pooled_reference(clouds, n, generator=generator))
         found = lot.barycenter(lot.embed(clouds)).T.cov()
@@ -109,17 +110,16 @@ class LinearizedDistances(Experiment):
 
 
 def _cloud(label: int, n: int, turn: float, generator: torch.Generator) -> Tensor:
-    return (_normal(n, generator) * SCALES[label]) @ _rotation(turn, generator) + 0.3 * _normal(1, generator)
+    return (_normal(n, generator) * SCALES[label]) @ _random_rotation(turn, generator) + 0.3 * _normal(1, generator)
 
 
 def _normal(n: int, generator: torch.Generator) -> Tensor:
     return torch.randn(n, 2, generator=generator, dtype=torch.float64)
 
 
-def _rotation(turn: float, generator: torch.Generator) -> Tensor:
+def _random_rotation(turn: float, generator: torch.Generator) -> Tensor:
     """Turn by an angle drawn between `-turn` and `turn`."""
-    angle = turn * (2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
-    return torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
+    return rotation(turn * (2 * torch.rand((), generator=generator, dtype=torch.float64) - 1))
 
 
 def _accuracy(classifier: Any, features: Tensor, label: Tensor, seed: int) -> float:

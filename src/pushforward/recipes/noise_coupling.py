@@ -14,6 +14,7 @@ from pushforward.measures import as_measure
 from pushforward.objectives import Objective, divergence_from_noise
 from pushforward.paths import VariationalNoise
 from pushforward.randomness import seeded
+from pushforward.recipes.distances import mean_square
 from pushforward.recipes.experiment import Experiment, Figures, class_names
 from pushforward.recipes.flow_maps import measured
 from pushforward.training import fit_config
@@ -59,10 +60,10 @@ class LearntNoise(Experiment):
 def _pairs(flow: FlowTransport, x0: torch.Tensor, x1: torch.Tensor) -> Figures:
     path = flow.field.path
     if not isinstance(path, VariationalNoise):
-        return {"pair cost": float((x1 - x0).square().sum(1).mean()), "divergence": 0.0}
+        return {"pair cost": mean_square(x0, x1), "divergence": 0.0}
     encoding = path.encoding(x1, None)
     return {
-        "pair cost": float((x1 - encoding.draw(x0)).square().sum(1).mean()),
+        "pair cost": mean_square(encoding.draw(x0), x1),
         "divergence": float(divergence_from_noise(encoding).mean()),
     }
 

@@ -16,6 +16,7 @@ from pushforward.networks import MLP
 from pushforward.randomness import seeded
 from pushforward.recipes.distances import root_mean_square, sliced
 from pushforward.recipes.experiment import Experiment, Figures
+from pushforward.recipes.rotations import rotation
 from pushforward.training import Trainer, fit
 
 __all__ = ["WindowedStudents"]
@@ -73,7 +74,7 @@ class WindowedStudents(Experiment):
         )  # fmt: skip
 
     def _siblings(self, teacher: FlowTransport, ring: Measure, student: str, x0: Tensor, seed: int) -> Figures:
-        turned = Empirical(ring.sample(20_000, generator=seeded(seed, "turned")) @ _rotation(TURN))
+        turned = Empirical(ring.sample(20_000, generator=seeded(seed, "turned")) @ rotation(TURN))
         trainer = Trainer(steps=self.tuning, batch_size=256, learning_rate=5e-4, ema=0.995)
         sibling = fit("gaussian", turned, init=teacher, trainer=trainer, seed=seed + 1)
         moved = distil(sibling, Transplant(student), steps=4, source="gaussian", target=turned)
@@ -90,8 +91,3 @@ class WindowedStudents(Experiment):
 
 def _pushed(flow: FlowTransport, x: Tensor, steps: int) -> Tensor:
     return flow.push(x, steps=steps, method="euler")
-
-
-def _rotation(angle: float) -> Tensor:
-    cosine, sine = torch.tensor(angle).cos(), torch.tensor(angle).sin()
-    return torch.stack([torch.stack([cosine, sine]), torch.stack([-sine, cosine])])

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from pushforward.conditions import check_dropout, drop_rows
+from pushforward.conditions import drop_rows
 from pushforward.contracts import Loss, Pairs, Path, Times
-from pushforward.networks import Architecture, Field, told_twice
-from pushforward.objectives.objective import Objective
+from pushforward.networks import Field
+from pushforward.objectives.flow_maps.two_times import TwoTimeObjective
 from pushforward.objectives.regression import Regression
 from pushforward.paths import Segments
-from pushforward.solvers import Jump, Solver
 
 __all__ = ["JumpMatching"]
 
@@ -21,7 +19,7 @@ STRAIGHT = Segments()
 
 
 @dataclass(frozen=True)
-class JumpMatching(Objective):
+class JumpMatching(TwoTimeObjective):
     """Learn the jumps between pairs of states of one trajectory, `x0` at time s and `x1` at time e:
     `E |u(x0; s, e) - (x1 - x0) / (e - s)|^2 / d` (consistency mid-training).
 
@@ -29,19 +27,6 @@ class JumpMatching(Objective):
     nothing is learnt off them. Needs a coupling with segment ends, `TrajectoryPairs(reach="any")`; elsewhere it raises
     `InputError`.
     """
-
-    condition_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_dropout(self.condition_dropout)
-
-    def architecture(self, network: Architecture | nn.Module) -> Architecture | nn.Module:
-        """Return the network with a second time; a module of your own has to have one."""
-        return told_twice(network)
-
-    def sampler(self) -> Solver:
-        """Return one jump."""
-        return Jump()
 
     def __call__(self, field: Field, pairs: Pairs, path: Path, *, generator: torch.Generator | None = None) -> Loss:
         """Return the loss. Raises `InputError` for a field that does not predict the velocity or knows no jumps."""
