@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from torch import nn
 
@@ -157,3 +158,29 @@ def test_knows_whether_it_is_under_way():
     with pytest.raises(ValueError, match="once"), forward_mode():
         raise ValueError("once")
     assert not in_forward_mode() and torch.backends.mha.get_fastpath_enabled()
+
+
+ONE_TANGENT = {
+    "add": (lambda x, y: x + y, lambda x, y: y + x, lambda x, y: x + 2),
+    "subtract": (lambda x, y: x - y, lambda x, y: y - x, lambda x, y: x - 2),
+    "multiply": (lambda x, y: x * y, lambda x, y: y * x, lambda x, y: 3 * x),
+    "divide": (lambda x, y: x / y, lambda x, y: y / x, lambda x, y: x / 2),
+    "linear": (lambda x, y: F.linear(x, y, y[:, 0]), lambda x, y: F.linear(y, x), lambda x, y: F.linear(y, y, x[0])),
+}
+
+
+@pytest.mark.parametrize("name", ONE_TANGENT)
+def test_operations_of_which_one_argument_moves_have_the_tangents_that_torch_gives_them(name):
+    x, y = torch.rand(2, 3, 3, dtype=torch.double) + 0.5
+    for operation in ONE_TANGENT[name]:
+        wanted = torch.autograd.functional.jvp(lambda x: operation(x, y), x, y)[1]  # noqa: B023
+        with forward_mode():
+            result = operation(forward_ad.make_dual(x, y), y)
+            torch.testing.assert_close(forward_ad.unpack_dual(result).tangent, wanted)
+
+
+def test_tangents_take_the_shape_and_dtype_of_what_they_are_added_to():
+    column, wide = torch.ones(3, 1), torch.zeros(3, 4, dtype=torch.double)
+    with forward_mode():
+        tangent = forward_ad.unpack_dual(wide - forward_ad.make_dual(column, 2 * column)).tangent
+    torch.testing.assert_close(tangent, wide - 2)
