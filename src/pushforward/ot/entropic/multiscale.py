@@ -74,6 +74,8 @@ def _descend(search: Search, epsilon: float, max_iterations: int, start: State |
     rungs = ladder(at, epsilon, 1 + math.ceil(math.log(at / epsilon) / math.log(FACTOR)))
     for rung, following in pairwise([*rungs[:-1], epsilon, 0.0]):
         if search.pairs is None:
+            if len(rungs) == 1 and not search.has_room(done.g, rung):
+                break
             done = _conjugate(search.walk, done, rung)
             search.begin(done.f, done.g, rung)
         if search.pairs is None and len(rungs) == 1:
@@ -90,13 +92,14 @@ def _descend(search: Search, epsilon: float, max_iterations: int, start: State |
 
 def quick_potential(problem: Problem, epsilon: float) -> tuple[State, float]:
     """Return nearly optimal potentials and the regularisation they belong to, from quick sweeps in single precision."""
-    part = _subset(problem).to(torch.float32)
+    part = _subset(problem)
     g, spread = residual(part)
     at = max(epsilon, COARSE * spread)
     if not 0 < at < 0.25 * spread:
-        return State(torch.zeros_like(problem.a), residual(problem)[0]), epsilon
+        return State(torch.zeros_like(problem.a), g if part is problem else residual(problem)[0]), epsilon
+    part = part.to(torch.float32)
     rungs = ladder(0.5 * spread, at, max(2, 1 + round(math.log(0.5 * spread / at) / math.log(FACTOR))))
-    state = anneal(transform_of(part, at, torch.float32), part, g, rungs, SWEEPS)
+    state = anneal(transform_of(part, at, torch.float32), part, g.to(torch.float32), rungs, SWEEPS)
     if part.shape != problem.shape:
         whole = problem.to(torch.float32)
         g = transform_of_points(replace(part, y=whole.y, b=whole.b), at).columns(state.f)

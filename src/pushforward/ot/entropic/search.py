@@ -29,7 +29,7 @@ SAFE = 6.0
 FIRST = 6.0
 """The same, in addition, for the potentials to start with."""
 
-SAMPLE, ENTRIES = 256, 1 << 21
+SAMPLE, LOOK, ENTRIES = 256, 64, 1 << 21
 """Rows from which the spread of the cost and the number of near pairs are estimated, and most of their entries."""
 
 
@@ -45,6 +45,13 @@ class Search:
         self.reach = SAFE + math.log(10 / tolerance)
         self.pairs: Candidates | None = None
         self.kept = 0.0
+
+    def has_room(self, g: Tensor, epsilon: float) -> bool:
+        """Tell, by some rows, whether there is room for the pairs that may matter near the potential `g`."""
+        rows = some_rows(self.problem, LOOK)
+        exponent = (g - self.problem.rows(rows)) / epsilon + self.problem.b.log()
+        f = torch.zeros_like(self.problem.a).index_copy(0, rows, -epsilon * exponent.logsumexp(-1))
+        return self._is_enough(self._affordable(f, g) / epsilon)
 
     def begin(self, f: Tensor, g: Tensor, epsilon: float) -> None:
         """Choose pairs by the first potentials, which are only about conjugate."""
@@ -106,15 +113,18 @@ class Search:
         """Choose the pairs up to the exponent `kept`, or up to a lesser one, if there is room for no more."""
         self.pairs = None  # the old ones go before the new ones come
         self.kept = min(kept, self._affordable(f, g) / epsilon)
-        if self.kept > self.reach - SAFE / 2:
+        if self._is_enough(self.kept):
             self.pairs = screen(self.walk, f, g, self.kept * epsilon, self.most)
+
+    def _is_enough(self, kept: float) -> bool:
+        return kept > self.reach - SAFE / 2
 
     def _affordable(self, f: Tensor, g: Tensor) -> float:
         """Return the slack up to which there is room for the pairs, by the look of some rows."""
         share = self.most / math.prod(self.problem.shape)
         if share >= 1:
             return math.inf
-        rows = some_rows(self.problem)
+        rows = some_rows(self.problem, LOOK)
         slack = (self.problem.rows(rows) - f[rows].unsqueeze(-1) - g).flatten()
         return float(slack.kthvalue(max(1, int(0.9 * share * len(slack)))).values)
 
@@ -123,7 +133,7 @@ class Search:
         return near_cells(self.problem, CELL)
 
 
-def some_rows(problem: Problem) -> Tensor:
+def some_rows(problem: Problem, most: int = SAMPLE) -> Tensor:
     """Return rows spread over all, few enough to be looked at in between."""
     n, m = problem.shape
-    return torch.linspace(0, n - 1, min(SAMPLE, n, max(16, ENTRIES // m)), device=problem.a.device).long()
+    return torch.linspace(0, n - 1, min(most, n, max(16, ENTRIES // m)), device=problem.a.device).long()
