@@ -83,11 +83,13 @@ class SquaredEuclidean(ConvexCost):
         _check(x, y)
         centre = ((x.mean(-2, keepdim=True) + y.mean(-2, keepdim=True)) / 2).detach()
         x, y = x - centre, y - centre
-        # |x|^2 - 2 x.y rides on the matrix product as one more coordinate: fewer passes over the result
-        left = torch.cat([x, x.square().sum(-1, keepdim=True)], -1)
-        right = torch.cat([-2 * y, torch.ones_like(y[..., :1])], -1)
-        squares = y.square().sum(-1).unsqueeze(-2)
-        return (torch.addmm(squares, left, right.T) if x.ndim == 2 else left @ right.mT + squares).clamp_(min=0)
+        squares = x.square().sum(-1).unsqueeze(-1) + y.square().sum(-1).unsqueeze(-2)
+        # in place: fresh memory for a product would cost more than the product
+        if squares.ndim == 2:
+            return squares.addmm_(x, y.T, alpha=-2).clamp_(min=0)
+        x, y = (points.expand(*squares.shape[:-2], -1, -1).flatten(0, -3) for points in (x, y))
+        squares.flatten(0, -3).baddbmm_(x, y.mT, alpha=-2)
+        return squares.clamp_(min=0)
 
     def of(self, z: Tensor) -> Tensor:
         """Return `|z|^2`."""
