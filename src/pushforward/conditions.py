@@ -213,6 +213,14 @@ def drop_rows(
     return {name: _mark_absent(column, drop) for name, column in condition.items()}
 
 
+def withheld(condition: Condition) -> Condition:
+    """Return the condition with every entry marked absent."""
+    return {name: torch.full_like(column, _mark(column)) for name, column in condition.items()}
+
+
 def _mark_absent(column: Tensor, rows: Tensor) -> Tensor:
-    value = float("nan") if column.is_floating_point() else -1
-    return column.masked_fill(rows.reshape(-1, *([1] * (column.ndim - 1))), value)
+    return column.masked_fill(rows.reshape(-1, *([1] * (column.ndim - 1))), _mark(column))
+
+
+def _mark(column: Tensor) -> float:
+    return float("nan") if column.is_floating_point() else -1

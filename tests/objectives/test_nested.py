@@ -84,6 +84,19 @@ def test_deviation_is_kept_at_any_number_of_outer_steps(steps):
     assert abs(float(drawn.std()) - 0.4) < 0.01 and abs(float(drawn.mean()) - 1) < 0.02
 
 
+def test_users_choose_the_steps_of_the_flow_inside():
+    """As many as the network was made with are the default; a law without a flow inside has none."""
+    field, x = Field(exact_law(8), Affine(), (1,), {}), torch.randn(100, 1, generator=gen(), dtype=torch.float64)
+    with torch.no_grad():
+        own, eight, one = (NestedSampler(2, inner_steps=n).solve(field, x, generator=gen(1)).x for n in (None, 8, 1))
+        coarse = NestedSampler(2).solve(Field(exact_law(1), Affine(), (1,), {}), x, generator=gen(1)).x
+    assert torch.equal(own, eight) and torch.equal(one, coarse) and (own - one).abs().max() > 0.01
+    with pytest.raises(InputError, match="at least 1"):
+        NestedSampler(2, inner_steps=0).solve(field, x)
+    with pytest.raises(InputError, match="leave out inner_steps"):
+        NestedSampler(2, inner_steps=3).solve(VelocityOracle(NOISE, TARGET, CondOT()), x)
+
+
 def test_bank_keeps_the_law_at_each_state_and_pairs_it_with_the_noise():
     """Exact draws and the bank's have one mean and variance at each state, and only the bank's go with their noise."""
     rows, t = 4000, torch.full((4000,), 0.4, dtype=torch.float64)

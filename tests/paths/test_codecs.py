@@ -11,8 +11,9 @@ from pushforward.configuration import build, describe
 from pushforward.errors import InputError, MissingExtra
 from pushforward.measures import Empirical
 from pushforward.networks import MLP, Autoencoder, Posterior, UNet
-from pushforward.objectives import VariationalReconstruction
+from pushforward.objectives import FlowMatching, Shortcut, VariationalReconstruction
 from pushforward.paths import Latent, PretrainedAutoencoderKL, VariationalCodec
+from pushforward.storage import read_tensors
 from pushforward.training import TrainedCodec, fit_codec
 
 SMALL = Autoencoder(channels=2, width=8, halvings=2)
@@ -74,6 +75,25 @@ def test_a_flow_keeps_its_codec_and_resumes(images, codec, tmp_path):
     (tmp_path / "checkpoints" / "step-000000020.safetensors").unlink()
     again = pf.fit("gaussian", Empirical(images), out=tmp_path, resume=True, **options)
     assert torch.equal(again.push(noise, steps=2), made)
+
+
+@pytest.mark.parametrize(("objective", "copies"), [(FlowMatching(), 4), (Shortcut(), 5)], ids=["plain", "averaged"])
+def test_a_run_holds_the_weights_of_its_codec_once(images, codec, tmp_path, objective, copies):
+    """Beside the codec a checkpoint holds the network four times, weights, average and two moments, and once more where
+    targets are made with an average of their own.
+    """
+    options = {"network": UNet(channels=8, multipliers=(1,)), "path": Latent(codec), "objective": objective}
+    trainer = pf.Trainer(steps=2, batch_size=8, checkpoint_every=1)
+    flow = pf.fit("gaussian", Empirical(images), out=tmp_path, trainer=trainer, **options)
+    frozen, network = (sum(p.nbytes for p in part.parameters()) for part in (codec, flow.field.network))
+    files = [tmp_path / "checkpoints" / "step-000000002.safetensors", tmp_path / "weights.safetensors"]
+    checkpoint, written = (sum(tensor.nbytes for tensor in read_tensors(file)[0].values()) for file in files)
+    assert 0 < checkpoint - copies * network - frozen < 0.1 * frozen
+    assert 0 < written - network - frozen < 0.1 * frozen
+    files[0].unlink()
+    again = pf.fit("gaussian", Empirical(images), out=tmp_path, trainer=trainer, resume=True, **options)
+    before, after = flow.state_dict(), again.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_from_the_command_line(images, tmp_path, capsys):

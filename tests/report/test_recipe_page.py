@@ -22,6 +22,7 @@ def test_claims_images_and_figures_are_on_one_page(tmp_path):
     text = page(tmp_path)
     assert "digits are &lt;read&gt; as asked" in text and "<read>" not in text
     assert "it is 1: no network is that small" in text and "1 of 2" in text
+    assert "digits/energy distance ≤ 0.5" in text  # the figures that a claim is about
     assert len(re.findall(r'<img src="data:image/png;base64,', text)) == 1
     assert "<td>0.95</td><td>0.95</td><td>0.93</td><td>0.97</td>" in text
     assert "lipman2023flow" in text and not re.search(r'(src|href)="(?!data:|#)', text)

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from torch import nn
 
+from pushforward.conditions import Column
 from pushforward.configuration import build, describe
 from pushforward.errors import InputError
-from pushforward.measures import AffineOracle, Gaussian, MixtureBatch, VelocityOracle, ring
+from pushforward.maps import FlowTransport
+from pushforward.measures import AffineOracle, Gaussian, GaussianMixture, MixtureBatch, VelocityOracle, ring
 from pushforward.metrics import energy_distance
-from pushforward.paths import CondOT, Trig
+from pushforward.networks import Field
+from pushforward.paths import Affine, CondOT, Trig
 from pushforward.solvers import MixtureODE, MixtureSDE, NestedSampler
 from pushforward.solvers.mixture import guided
 
@@ -84,3 +88,69 @@ def test_impossible_requests_are_refused():
         MixtureSDE().solve(law, x, start=1.0, end=0.0)
     assert build(describe(MixtureODE(2, 3, guidance=0.1))) == MixtureODE(2, 3, guidance=0.1)
     assert NestedSampler.stochastic and MixtureSDE.stochastic and not MixtureODE.stochastic
+
+
+A, B, COVARIANCE = [2.0, 0.0], [0.0, 2.0], [[0.25, 0.0], [0.0, 0.25]]
+LABEL = {"label": "a"}
+
+
+class Classes(nn.Module):
+    """The exact law of the velocity towards one Gaussian of two, told which; towards both where it is not told."""
+
+    def __init__(self):
+        super().__init__()
+        pairs = (A, A), (B, B), (A, B)
+        self.known = [VelocityOracle(NOISE, GaussianMixture(list(m), [COVARIANCE] * 2), CondOT()) for m in pairs]
+
+    def mixture(self, x, t, condition=None):
+        laws, rows = [law.mixture(x, t) for law in self.known], (condition["label"], torch.arange(len(x)))
+        parts = ([getattr(law, name) for law in laws] for name in ("log_weight", "means", "variance"))
+        return MixtureBatch(*(torch.stack(part)[rows] for part in parts))
+
+    def sample(self, x, t, condition=None, *, generator=None):
+        return self.mixture(x, t, condition).sample(generator=generator)
+
+    def mean(self, x, t, condition=None):
+        return self.mixture(x, t, condition).mean()
+
+    forward = mean
+
+
+def classes(solver):
+    field = Field(Classes(), Affine(), (2,), {"label": Column(("a", "b"))}, gaussian_source=True)
+    return FlowTransport(field, solver, NOISE)
+
+
+@pytest.mark.parametrize("solver", [MixtureSDE(1), MixtureSDE(3), MixtureODE(3, 64), NestedSampler(2)], ids=str)
+def test_no_guidance_is_the_law_of_the_class(solver):
+    flow, x = classes(solver), NOISE.sample(4000, generator=gen())
+    options = {} if isinstance(solver, NestedSampler) else {"guidance": 0.0}
+    made = flow.push(x, {"label": "b"}, generator=gen(1), **options)
+    truth = Gaussian(B, COVARIANCE).sample(4000, generator=gen(2))
+    assert energy_distance(made, truth, estimator="unbiased") < 0.004
+    assert torch.equal(made, flow.push(x, {"label": "b"}, generator=gen(1)))
+
+
+def test_guidance_of_a_transport_is_that_of_its_mixture_solver():
+    """In one step from x = 0 the target point is drawn from the guided Gaussian itself: moved by `w s` an entry at
+    right angles to the mean, away from the other class, and narrowed.
+    """
+    flow, x, w, s = classes(MixtureSDE(1)), torch.zeros(40_000, 2), 0.6, 0.5
+    made = flow.push(x, LABEL, guidance=w, generator=gen())
+    assert torch.allclose(made.mean(0), torch.tensor([2.0, -w * s * 2**0.5]), atol=0.01)
+    assert torch.allclose(made.var(0), torch.full((2,), s**2 * (1 - w**2)), rtol=0.03)
+    own = flow.with_solver(MixtureSDE(1, guidance=w))
+    assert torch.equal(own.push(x, LABEL, generator=gen()), made)
+    assert torch.equal(own.push(x, {}, generator=gen()), flow.push(x, {}, generator=gen()))  # nothing to exaggerate
+    assert flow.solve(x, LABEL, guidance=w).evaluations == 2
+
+
+def test_classifier_free_guidance_is_of_the_mean_alone():
+    flow, x = classes(MixtureODE(2)), NOISE.sample(50, generator=gen())
+    made, t = flow.push(x, LABEL, steps=1, method="euler", guidance=2.0), torch.zeros(50)
+    conditional, unconditional = (flow.field.velocity(x, t, {"label": torch.full((50,), k)}) for k in (0, -1))
+    assert torch.allclose(made, x + 2 * conditional - unconditional, atol=1e-5)
+    with pytest.raises(InputError, match=r"\[0, 1\), got 2.*euler"):
+        flow.push(x, LABEL, guidance=2.0)
+    with pytest.raises(InputError, match=r"no law to draw from.*euler"):
+        classes(NestedSampler(2)).push(x, LABEL, guidance=2.0)

@@ -43,6 +43,21 @@ def test_no_average_means_the_last_weights():
     torch.testing.assert_close(ema.state()["weight"], net.weight.detach())
 
 
+def test_frozen_parameters_are_not_held_twice():
+    net = nn.Sequential(nn.Linear(2, 3).requires_grad_(False), nn.Linear(3, 1))
+    frozen = {name: value.clone() for name, value in net[0].state_dict().items()}
+    ema = EMA(net, 0.9)
+    assert list(ema.state()) == ["1.weight", "1.bias"]
+    with torch.no_grad():
+        net[1].weight += 1
+    ema.update(0)
+    with ema.swapped():
+        assert all(torch.equal(value, frozen[name]) for name, value in net[0].state_dict().items())
+    again, older = EMA(net, 0.9), {f"0.{name}": value for name, value in frozen.items()} | ema.state()
+    again.load(older)  # as checkpoints once were
+    assert all(torch.equal(value, ema.state()[name]) for name, value in again.state().items())
+
+
 def test_swapped_puts_the_average_in_and_the_weights_back():
     net = nn.BatchNorm1d(3)
     ema = EMA(net, 0.5)

@@ -47,7 +47,8 @@ def push(
         steps: number of fixed steps: fewer are faster, more are more exact.
         tolerance: error that adaptive steps may make.
         method: how the equation is solved.
-        guidance: above 1 exaggerates the condition (for a fit with --objective.condition_dropout).
+        guidance: above 1 exaggerates the condition (for a fit with --objective.condition_dropout); with MixtureSDE and
+            MixtureODE between 0 and 1.
         begin: leave out the times before this one, starting from the mean and deviation of the target (Analytic-Init).
         seed: fixes what is drawn.
         device: auto takes a GPU when there is one.

@@ -22,7 +22,7 @@ from pushforward.maps.start import Start
 from pushforward.maps.store import save_transport
 from pushforward.maps.transport import Transport
 from pushforward.measures import Measure, Samples
-from pushforward.networks import GUIDANCE, ClassifierFree, Field
+from pushforward.networks import GUIDANCE, Field
 from pushforward.observations import Observation
 from pushforward.solvers import DormandPrince, FixedStep, Solution, Solver, StepCosts, choose_solver, log_density
 from pushforward.tensors import as_samples, check_same_event
@@ -116,7 +116,8 @@ class FlowTransport(nn.Module, Recorded, Transport):
 
         `begin` leaves out the times before it: a `Start`, or the time of one from the target's moments. `guidance`
         above one sharpens the effect of the condition (classifier-free guidance; the field must have been trained with
-        condition dropout). Raises `InputError` for bad points, conditions or options.
+        condition dropout); `MixtureSDE` and `MixtureODE` have a scale of their own, from 0 up to 1. Raises `InputError`
+        for bad points, conditions or options.
         """
         solver = choose_solver(self.solver, steps=steps, grid=grid, tolerance=tolerance, method=method)
         return self.solve(x, condition, solver=solver, guidance=guidance, begin=begin, generator=generator).x
@@ -183,19 +184,19 @@ class FlowTransport(nn.Module, Recorded, Transport):
         """
         x, rows = self._checked(x, condition)
         source, target = self._source_side, self._sides[1]
+        field, solver = self.field, solver or self.solver
         if GUIDANCE in self.schema and guidance != 1.0:  # the network is told
             assert rows is not None
-            field, rows = self.field, rows | {GUIDANCE: torch.full_like(rows[GUIDANCE], guidance)}
-        else:
-            field = self.field if guidance == 1.0 else self._guided(guidance)
+            rows = rows | {GUIDANCE: torch.full_like(rows[GUIDANCE], guidance)}
+        elif guidance != 1.0:
+            self._check_told()
+            field, solver = solver.guided(field, guidance)
         begin = Start(begin) if isinstance(begin, float | int) else begin
         if begin is None:
             first, state = 0.0, source.enter(x, rows)
         else:
             first, state = begin.time, begin.state(self.field.path, self.source_frame.normalise(x), self.target_frame)
-        solution = (solver or self.solver).solve(
-            field, state, condition=rows, start=first, nodes=nodes, generator=generator
-        )
+        solution = solver.solve(field, state, condition=rows, start=first, nodes=nodes, generator=generator)
         return replace(solution, x=target.leave(solution.x, rows), path=self._blend(solution, rows))
 
     @torch.no_grad()
@@ -298,10 +299,9 @@ class FlowTransport(nn.Module, Recorded, Transport):
         side = self._sides[0]
         return side if self.starts_from is None else replace(side, end=Chained(self.starts_from, side.end))
 
-    def _guided(self, guidance: float) -> ClassifierFree:
+    def _check_told(self) -> None:
         if self.schema and not self.field.path.told(self.schema):
             raise InputError("guidance has no effect: the network of this flow is told no condition")
-        return ClassifierFree(self.field, guidance)
 
     def _checked(self, x: Tensor, condition: object) -> tuple[Tensor, Condition | None]:
         """Check points and condition at the boundary; the condition comes back encoded, in the network's units."""

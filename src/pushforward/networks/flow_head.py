@@ -116,6 +116,11 @@ class FlowLaw(nn.Module):
         self.inner, self.context, self.steps, self.tokens = inner, context, steps, tokens
         self.mean_draws = mean_draws
 
+    def with_steps(self, steps: int) -> FlowLaw:
+        """Return the same law drawn by another number of steps of the inner flow. Raises `InputError` for none."""
+        _check_steps(steps)
+        return FlowLaw(self.inner, self.context, steps, self.tokens, self.mean_draws)
+
     def parts(self, v: Tensor) -> Tensor:
         """Cut velocities `(B, *event)` into rows of tokens: `(B tokens, *part)`."""
         return v if self.tokens == 1 else v.reshape(len(v) * self.tokens, -1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import Condition, concatenate_conditions
+from pushforward.conditions import Condition, concatenate_conditions, withheld
 from pushforward.contracts import Path, TrainedField, VelocityField
 from pushforward.errors import InputError
 from pushforward.tensors import bcast
@@ -79,16 +79,9 @@ class ClassifierFree:
         evaluate = self.field.velocity if kind == "velocity" else self.field.score
         if condition is None or self.scale == 1:
             return evaluate(x, t, condition)
-        both = concatenate_conditions([_null(condition), condition])
+        both = concatenate_conditions([withheld(condition), condition])
         null, conditional = evaluate(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
         if self.interval == (0.0, 1.0):
             return torch.lerp(null, conditional, self.scale)
         inside = (t >= self.interval[0]) & (t <= self.interval[1])
         return torch.lerp(null, conditional, bcast(torch.where(inside, self.scale, 1.0).to(x.dtype), x))
-
-
-def _null(condition: Condition) -> Condition:
-    return {
-        name: torch.full_like(column, float("nan") if column.is_floating_point() else -1)
-        for name, column in condition.items()
-    }

@@ -23,6 +23,14 @@ __all__ = ["BlockwiseDigits"]
 
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHOWN = 30
+CAPTIONS = {
+    "single": "one network",
+    "wide": "one network, twice as wide",
+    "experts": "an expert for each quarter of time",
+    "experts fed": "experts that see four times as many rows",
+    "guided": "experts told shared features",
+    "followed": "features followed by a light network",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class BlockwiseDigits(ImageExperiment):
         for name, flow in flows.items():
             made, figures = _sampled(flow, held_out.x.flatten(1), seed)
             found |= {f"{name} {figure}": value for figure, value in figures.items()}
-            sheets.append(Sheet(name, made[:SHOWN].reshape(-1, *images.event_shape)))
+            sheets.append(Sheet(CAPTIONS[name], made[:SHOWN].reshape(-1, *images.event_shape)))
         return Outcome(found, tuple(sheets))
 
     def _fit(

@@ -36,6 +36,12 @@ class Expectation:
         if (self.at_most is None) == (self.at_least is None):
             raise InputError(f"expectation on {self.value!r} needs one of at_most and at_least")
 
+    @property
+    def formula(self) -> str:
+        """The claim as an inequality between figures."""
+        sign, factor = ("≤", self.at_most) if self.at_most is not None else ("≥", self.at_least)
+        return f"{self.value} {sign} {factor:g}" + (f" × {self.times}" if self.times else "")
+
     def bound(self, figures: dict[str, float]) -> float:
         """Return the bound in the figure's own unit."""
         factor = self.at_most if self.at_most is not None else self.at_least

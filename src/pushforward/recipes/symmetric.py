@@ -64,7 +64,7 @@ class LabelledDigits(ImageExperiment):
             "read as asked": read_as(held_out, made, wanted), "plain read as asked": read_as(held_out, told, wanted),
         }  # fmt: skip
         rows = torch.arange(100).reshape(10, 10).T.flatten()
-        return Outcome(figures, (Sheet("made of labels, a row for each", made[rows]), real_sheet(held_out)))
+        return Outcome(figures, (Sheet("made, a row for each label", made[rows]), real_sheet(held_out)))
 
     def _fit(self, train: Empirical, seed: int, symmetric: bool) -> FlowTransport:
         trainer = Trainer(steps=self.steps, learning_rate=2e-3, ema=0.99)
@@ -119,9 +119,9 @@ class SegmentedDigits(ImageExperiment):
         }  # fmt: skip
         sheets = {
             "held out, under noise": held_out.x,
-            "segmented in one step": 2 * once - 1,
+            "made of their masks, with noise": made,
             "their masks": 2 * masks - 1,
-            "made of these masks": made,
+            "masks found in one step": 2 * once - 1,
         }
         return Outcome(figures, tuple(Sheet(name, images[:SHOWN].clamp(-1, 1)) for name, images in sheets.items()))
 

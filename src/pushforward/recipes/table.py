@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from pushforward.recipes.recipe import Expectation, Recipe, find_recipe, recipe_names
+from pushforward.recipes.recipe import Recipe, find_recipe, recipe_names
 from pushforward.recipes.run import Claim, Result, experiments_of
 
 __all__ = ["claims_table", "systems_table"]
@@ -29,7 +29,7 @@ def _row(recipe: Recipe, file: Path) -> str:
     result = Result.load(file, recipe) if file.exists() else None
     pieces = dict.fromkeys(piece for experiment in experiments_of(recipe).values() for piece in experiment.pieces())
     measured = "<br>".join(_measured(claim) for claim in result.claims) if result else "not run"
-    expected = "<br>".join(_claim_text(expectation) for expectation in recipe.expect)
+    expected = "<br>".join(expectation.formula for expectation in recipe.expect)
     link = (
         f"[{recipe.paper.arxiv}](https://arxiv.org/abs/{recipe.paper.arxiv})"
         if recipe.paper.arxiv
@@ -51,16 +51,11 @@ def claims_table(result: Result) -> str:
     """
     lines = []
     for claim in result.claims:
-        lines.append(f"  {claim.verdict:10}  {_claim_text(claim.expectation)}")
+        lines.append(f"  {claim.verdict:10}  {claim.expectation.formula}")
         lines.append(f"              measured {_measured(claim)}, bound {claim.bound:.4g}")
         for text in (claim.expectation.claim, claim.expectation.known_miss):
             lines += textwrap.wrap(text, 110, initial_indent=" " * 14, subsequent_indent=" " * 14)
     return "\n".join(lines)
-
-
-def _claim_text(expectation: Expectation) -> str:
-    sign, factor = ("≤", expectation.at_most) if expectation.at_most is not None else ("≥", expectation.at_least)
-    return f"{expectation.value} {sign} {factor:g}" + (f" × {expectation.times}" if expectation.times else "")
 
 
 def _measured(claim: Claim) -> str:

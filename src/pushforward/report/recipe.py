@@ -16,6 +16,9 @@ __all__ = ["report_recipe"]
 SMALLEST = 24
 """Images with fewer pixels across are drawn larger, each pixel as a square."""
 
+COLUMNS = {1: "one", 2: "two", 4: "two"}
+"""How wide so many sheets are laid out, where not three in a row."""
+
 
 def report_recipe(recipe: Recipe, result: Result, directory: Path) -> Path:
     """Write `NAME.html` to a directory: the claims beside what was measured, the images that experiments made with the
@@ -39,7 +42,8 @@ def _claims(recipe: Recipe, result: Result) -> Section:
 def _claim_row(claim: Claim) -> str:
     expectation = claim.expectation
     words = escape(expectation.claim or expectation.value)
-    missed = f"<br><small>{escape(expectation.known_miss)}</small>" if expectation.known_miss else ""
+    notes = (expectation.formula, expectation.known_miss)
+    small = "".join(f"<br><small>{escape(note)}</small>" for note in notes if note)
     sign = "at most" if expectation.at_most is not None else "at least"
     cells = [
         f"{claim.measured:.4g}",
@@ -47,15 +51,16 @@ def _claim_row(claim: Claim) -> str:
         f"{sign} {claim.bound:.4g}",
         claim.verdict,
     ]
-    return f'<tr><th scope="row" class="words">{words}{missed}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    return f'<tr><th scope="row" class="words">{words}{small}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
 def _sheets(result: Result) -> list[Section]:
     sections = []
     for name, sheets in result.sheets.items():
         cards = [figure(sheet.caption.capitalize(), f"{len(sheet.images)} images", _image(sheet)) for sheet in sheets]
-        lede = f"Made with seed {result.seeds[0]}. Images should be as sharp and as varied as the real ones."
-        sections.append(Section(f"sheet-{name.replace(' ', '-')}", name.capitalize(), lede, grid(cards)))
+        lede = f"Made with seed {result.seeds[0]}: to be judged beside the real ones."
+        laid_out = grid(cards, COLUMNS.get(len(cards), ""))
+        sections.append(Section(f"sheet-{name.replace(' ', '-')}", name.capitalize(), lede, laid_out))
     return sections
 
 

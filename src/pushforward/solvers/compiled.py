@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -33,6 +33,11 @@ class Compiled(Solver):
     def stochastic(self) -> bool:  # type: ignore[override]
         """Whether the solver draws."""
         return self.solver.stochastic
+
+    def guided(self, field: VelocityField, guidance: float) -> tuple[VelocityField, Solver]:
+        """Return what the solver itself would make of it, compiled."""
+        field, solver = self.solver.guided(field, guidance)
+        return field, replace(self, solver=solver)
 
     def _solve(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol, cast
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pushforward.citations import Reference
-from pushforward.conditions import Condition
+from pushforward.conditions import Condition, withheld
+from pushforward.contracts import VelocityField
 from pushforward.errors import InputError
 from pushforward.measures import MixtureBatch
 from pushforward.networks import MixtureHead, MixturePolicy, expected_targets
@@ -18,7 +19,7 @@ from pushforward.paths import bridge_step
 from pushforward.solvers.affine_steps import coefficients
 from pushforward.solvers.grid import Grid, GridRule, Uniform
 from pushforward.solvers.integrate import Stepper
-from pushforward.solvers.solver import GridSolver
+from pushforward.solvers.solver import GridSolver, Solver
 from pushforward.solvers.velocity import Velocity
 from pushforward.solvers.velocity_law import law_of
 
@@ -30,7 +31,24 @@ class _Mixed(Protocol):
 
 
 @dataclass(frozen=True)
-class MixtureSDE(GridSolver):
+class _MixtureSolver(GridSolver):
+    """A solver whose `guidance` is that of mixtures."""
+
+    guidance: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.guidance < 1:
+            wanted = "for a greater one name a method that follows the mean, for example euler"
+            raise InputError(f"guidance of a mixture lies in [0, 1), got {self.guidance}: {wanted}")
+
+    def guided(self, field: VelocityField, guidance: float) -> tuple[VelocityField, Solver]:
+        """Return the field and this solver with another guidance."""
+        return field, replace(self, guidance=guidance)
+
+
+@dataclass(frozen=True)
+class MixtureSDE(_MixtureSolver):
     """GM-SDE: draw the target point from the predicted mixture, then the next state from the Gaussian bridge there,
     `x_e ~ N(c1 x + c2 x1, c3 I)`.
 
@@ -41,13 +59,8 @@ class MixtureSDE(GridSolver):
     references: ClassVar[tuple[Reference, ...]] = MixtureHead.references
     steps: int | None = 4
     grid: GridRule = field(default_factory=Uniform)
-    guidance: float = 0.0
 
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_guidance(self.guidance)
 
     def stepper(self, velocity: Velocity, generator: torch.Generator | None) -> Stepper:
         """Return what takes the steps."""
@@ -55,7 +68,7 @@ class MixtureSDE(GridSolver):
 
 
 @dataclass(frozen=True)
-class MixtureODE(GridSolver):
+class MixtureODE(_MixtureSolver):
     """GM-ODE: integrate the flow in `substeps` for each evaluation of the network.
 
     The mixture predicted at `(x_s, s)` is one of target points, from which that at another state `(x, t)` near by
@@ -64,18 +77,17 @@ class MixtureODE(GridSolver):
 
     `guidance` in [0, 1) is the probabilistic guidance of a network trained with condition dropout: the mixture is
     reweighted so that its Gaussian fit moves away from the unconditional mean, by `guidance` deviations, and narrows to
-    `1 - guidance^2` of its variance; two evaluations for each step. Needs what `MixtureSDE` needs.
+    `1 - guidance^2` of its variance; two evaluations for each step. 0 is the conditional law itself. Needs what
+    `MixtureSDE` needs.
     """
 
     references: ClassVar[tuple[Reference, ...]] = MixtureHead.references
     steps: int | None = 4
     substeps: int = 8
     grid: GridRule = field(default_factory=Uniform)
-    guidance: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_guidance(self.guidance)
         if self.substeps < 1:
             raise InputError(f"substeps must be at least 1, got {self.substeps}")
 
@@ -103,9 +115,10 @@ class _Targets:
         t = x.new_full((len(x),), s)
         self.evaluations += 1
         velocity = self.law.mixture(x, t, self.condition)
-        if self.guidance:
+        if self.guidance and self.condition is not None:
             self.evaluations += 1
-            velocity = guided(velocity, self.law.mixture(x, t, {}).mean(), self.guidance)
+            unconditional = self.law.mixture(x, t, withheld(self.condition)).mean()
+            velocity = guided(velocity, unconditional, self.guidance)
         return velocity.affine(*expected_targets(x, self.at(s)))
 
 
@@ -141,20 +154,17 @@ def guided(mixture: MixtureBatch, unconditional: Tensor, guidance: float) -> Mix
     """Return the mixture, of mean m and mean variance S, multiplied by the ratio of two Gaussians: `N(m + delta, (1 -
     guidance^2) S I)`, guided, over `N(m, S I)`, its fit.
 
-    `delta` is the part of `m - unconditional` at right angles to m, of size `guidance sqrt(S)` an entry.
+    `delta` is the part of `m - unconditional` at right angles to m, of size `guidance sqrt(S)` an entry. Rows that are
+    not told a condition, where nothing is left of it, stay as they are.
     """
     m, variance = mixture.mean(), mixture.spread()
     flat, away = m.flatten(1), (m - unconditional).flatten(1)
     along = (away * flat).sum(1, keepdim=True) / flat.square().sum(1, keepdim=True).clamp(min=1e-12)
     delta = away - along * flat
     size = delta.square().mean(1, keepdim=True).clamp(min=1e-12).sqrt()
-    delta = (guidance * variance.sqrt()[:, None] * delta / size).view_as(m)
+    strength = guidance * (away != 0).any(1).to(variance)
+    delta = ((strength * variance.sqrt())[:, None] * delta / size).view_as(m)
     rows = (-1, *[1] * (m.ndim - 1))
-    narrow, wide = (variance * (1 - guidance**2)).view(rows), variance.view(rows)
+    narrow, wide = (variance * (1 - strength.square())).view(rows), variance.view(rows)
     precision = 1 / narrow.flatten() - 1 / variance
     return mixture.tilted(precision, (m + delta) / narrow - m / wide)
-
-
-def _check_guidance(guidance: float) -> None:
-    if not 0 <= guidance < 1:
-        raise InputError(f"guidance of a mixture lies in [0, 1), got {guidance}")

@@ -15,6 +15,7 @@ from pushforward.citations import Reference
 from pushforward.conditions import Condition
 from pushforward.contracts import VelocityField
 from pushforward.errors import InputError, nearest
+from pushforward.networks import ClassifierFree
 from pushforward.papers import STOCHASTIC_INTERPOLANTS
 from pushforward.solvers.diffusion import Diffusion, Vanishing
 from pushforward.solvers.dormand_prince import Control, ErrorControl, integrate_adaptive
@@ -71,6 +72,12 @@ class Solver(ABC):
         _check_points(x)
         wanted = None if nodes is None else _check_path(nodes, start, end)
         return self._solve(Velocity(field, condition), x, start, end, wanted, generator)
+
+    def guided(self, field: VelocityField, guidance: float) -> tuple[VelocityField, Solver]:
+        """Return what solves which field to push further in the direction of the condition: this solver the velocity
+        of classifier-free guidance, but for solvers with a guidance of their own.
+        """
+        return ClassifierFree(field, guidance), self
 
     @abstractmethod
     def _solve(

@@ -11,7 +11,7 @@ from torch import Tensor
 from pushforward.citations import Reference
 from pushforward.contracts import TransitionLaw, VelocityField
 from pushforward.errors import InputError
-from pushforward.networks import CausalTransitions
+from pushforward.networks import CausalTransitions, ClassifierFree
 from pushforward.solvers.integrate import Solution
 from pushforward.solvers.solver import Solver
 from pushforward.solvers.velocity import Velocity
@@ -53,11 +53,12 @@ class TransitionSampler(Solver):
 
 
 def _law_of(field: VelocityField) -> TransitionLaw:
+    if isinstance(field, ClassifierFree):
+        raise InputError("the next state is drawn from a law, for which there is no guidance: leave it out")
     law = getattr(field, "network", field)
     if not isinstance(law, TransitionLaw):
         raise InputError(
-            f"{type(law).__name__} does not hold the law of transitions: fit with --network CausalTransitions, and "
-            "sample without guidance"
+            f"{type(law).__name__} does not hold the law of transitions: fit with --network CausalTransitions"
         )
     return law
 

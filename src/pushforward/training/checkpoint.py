@@ -19,7 +19,8 @@ class Checkpoints:
     """Saves and restores the whole state of a training: weights, their average, and the optimiser's moments.
 
     Randomness needs no saving: every draw is a function of the seed and the step. Each file carries a checksum; a
-    damaged one is named in a warning and the one before it is used.
+    damaged one is named in a warning and the one before it is used. Weights that two parts of a model share are held
+    once.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
@@ -34,7 +35,9 @@ class Checkpoints:
     def save(self, step: int, module: nn.Module, ema: EMA, optimizer: AdamW) -> None:
         """Write the state after `step` steps and drop the oldest files beyond `keep`."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        parts = {"model": module.state_dict(), "ema": ema.state(), "optimizer": optimizer.state()}
+        first = _first_names(module)
+        model = {name: tensor for name, tensor in module.state_dict().items() if first[name] == name}
+        parts = {"model": model, "ema": ema.state(), "optimizer": optimizer.state()}
         tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         write_tensors(self.directory / f"step-{step:09d}.safetensors", tensors, {"step": str(step)})
         for old in self.files()[: -self.keep]:
@@ -52,8 +55,10 @@ class Checkpoints:
             except InputError as error:
                 warnings.warn(f"{error}; using the checkpoint before it", stacklevel=2)
                 continue
+            held = _part("model", tensors)
+            shared = {name: held[first] for name, first in _first_names(module).items() if first in held}
             try:
-                module.load_state_dict(_part("model", tensors))
+                module.load_state_dict(held | shared)
             except RuntimeError as error:
                 raise InputError(f"{file} belongs to another model: {str(error).splitlines()[-1].strip()}") from error
             ema.load(_part("ema", tensors))
@@ -62,6 +67,13 @@ class Checkpoints:
         if files:
             raise InputError(f"every checkpoint in {self.directory} is damaged: start again without --resume")
         return 0
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Return, for every name in the state of a module, the first name that the same tensor has there."""
+    firsts: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    return {name: firsts.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 
 def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

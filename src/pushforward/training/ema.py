@@ -14,8 +14,8 @@ EVERY = 10
 
 
 class EMA:
-    """Averages every parameter: `ema <- d ema + (1 - d) p`, with the warm-up `d_k = min(decay, (1 + k) / (10 + k))`;
-    buffers are copied.
+    """Averages every parameter that is trained: `ema <- d ema + (1 - d) p`, with the warm-up
+    `d_k = min(decay, (1 + k) / (10 + k))`; buffers are copied. Frozen parameters are their own average and not held.
 
     The warm-up makes early averages follow the weights closely instead of remembering their random start. Steps are
     taken in about once per `(10 + k) / 10` steps, the length over which the warm-up averages, and no more seldom than
@@ -29,11 +29,11 @@ class EMA:
         """Start from the module's present weights, or from those of the copy."""
         self.decay = decay
         self._every = EVERY if decay >= 0.99 else 1
-        self._live = [*module.parameters(), *module.buffers()]
-        self._names = [name for name, _ in [*module.named_parameters(), *module.named_buffers()]]
-        self._parameters = len(list(module.parameters()))
-        held = [tensor.clone() for tensor in self._live] if copy is None else [*copy.parameters(), *copy.buffers()]
-        self._shadow = [tensor.detach() for tensor in held]
+        trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        followed = trained | dict(module.named_buffers())
+        self._parameters, self._names, self._live = len(trained), list(followed), list(followed.values())
+        held = None if copy is None else dict([*copy.named_parameters(), *copy.named_buffers()])
+        self._shadow = [(t.clone() if held is None else held[name]).detach() for name, t in followed.items()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -59,7 +59,7 @@ class EMA:
             self._exchange()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the averages by parameter name."""
+        """Return the averages by parameter name, without those of frozen parameters."""
         return dict(zip(self._names, self._shadow, strict=True))
 
     @torch.no_grad()

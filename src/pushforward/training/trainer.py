@@ -45,13 +45,19 @@ class _Step(nn.Module):
     def __init__(self, field: Field, objective: Objective) -> None:
         super().__init__()
         self.field = field
-        self.average = None if objective.target_average() is None else deepcopy(field).requires_grad_(False)
+        self.average = None if objective.target_average() is None else _copied(field).requires_grad_(False)
         self.objective = objective if self.average is None else objective.with_targets_of(self.average)
 
     def forward(self, pairs: Pairs, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         objective = self.objective.at(progress)
         loss = objective(self.field, pairs, self.field.path, generator=generator)
         return loss.total, {"loss": loss.total.detach()} | loss.terms
+
+
+def _copied(field: Field) -> Field:
+    """Return a copy of a field, with the frozen parameters of the field itself: an autoencoder can be large."""
+    frozen = {id(parameter): parameter for parameter in field.parameters() if not parameter.requires_grad}
+    return deepcopy(field, frozen)
 
 
 @dataclass(frozen=True)
