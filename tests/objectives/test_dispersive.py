@@ -10,15 +10,17 @@ from torch import nn
 
 import pushforward as pf
 from pushforward.cli.main import main
+from pushforward.configuration import build, describe
 from pushforward.contracts import Pairs
 from pushforward.errors import InputError
-from pushforward.networks import MLP, Field, TwoTime
+from pushforward.networks import MLP, Field, TwoTime, features
 from pushforward.objectives import (
     Adaptive,
     AlphaFlow,
     CovarianceDispersion,
     Diagonal,
     Dispersive,
+    Fixed,
     FlowMatching,
     Guided,
     Held,
@@ -122,6 +124,22 @@ def test_rides_on_any_objective_at_no_evaluation(base: Objective):
     slope = torch.autograd.grad(found.total - plain.total.detach(), field.network.get_submodule(layer).weight)[0]
     without = torch.autograd.grad(loss(base)[0].total, field.network.get_submodule(layer).weight)[0]
     assert (slope - without).abs().max() > 1e-5  # the term reaches the weights below the layer
+
+
+def test_clean_points_are_read_at_an_evaluation_of_their_own():
+    """The base is as without; the term is that of the target points at times of the law."""
+    field, base = awake(TwoTime(MLP(width=16))), MeanFlow()
+    pairs = Pairs(torch.randn(64, 2, generator=gen(1)), torch.randn(64, 2, generator=gen(2)))
+    objective = Dispersive(("network.hidden.0",), base, strength=0.3, clean=Fixed(0.25))
+    found = objective(field, pairs, field.path, generator=gen(3))
+    plain = base(field, pairs, field.path, generator=gen(3))
+    with features(field.network, "network.hidden.0") as reading:
+        field(pairs.x1, torch.full((64,), 0.25), None)
+    term = InfoNCEL2()(reading.features)
+    torch.testing.assert_close(found.terms["dispersion"], term.detach())
+    torch.testing.assert_close(found.total, plain.total + 0.3 * term)
+    assert abs(term - Dispersive(objective.layers, base)(field, pairs, field.path).terms["dispersion"]) > 1e-3
+    assert build(describe(objective)) == objective
 
 
 def test_layers_are_averaged_and_unknown_ones_named():

@@ -1,5 +1,6 @@
 """Imitation of a flow by policies: the exact policy has no loss, and segments and times are what was asked for."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from pushforward.contracts import Pairs
 from pushforward.errors import InputError
 from pushforward.measures import AffineOracle, Gaussian, MixtureBatch, VelocityOracle, ring
 from pushforward.networks import MLP, DataGrid, Field, MixtureHead, MixtureLaw
-from pushforward.objectives import PolicyImitation, Taught
+from pushforward.objectives import Held, PolicyImitation, Sigmoidal, Taught
 from pushforward.paths import Affine, CondOT
 from pushforward.solvers import PolicySteps, Shifted
 
@@ -61,10 +62,38 @@ def test_segments_and_times():
     field = Field(Known(), Affine(), (2,), {})
     x, t0 = pairs(50).x0, torch.zeros(50).double()
     policy = field.network.policy(x, t0, t0 + 1, CondOT())
-    states, times = objective._followed(policy, x, t0, t0 + 0.6, torch.Generator().manual_seed(0))
+    states, times = objective._followed(policy, x, t0, t0 + 0.6, None, torch.Generator().manual_seed(0))
     assert len(states) == len(times) == 3 and not states[0].requires_grad
     for part, t in enumerate(times):
         assert (t >= 0.2 * part).all() and (t <= 0.2 * (part + 1)).all()
+
+
+def test_mixed_whole_the_states_are_those_of_the_teachers_euler_steps():
+    """At rho = 1 each leg of the way is one step of the flow; at 0, the default, there is none of it, and half way in
+    between the flow takes the first half of each leg.
+    """
+    field, x, s = Field(Known(), Affine(), (2,), {}), pairs(50).x0, torch.full((50,), 0.1).double()
+    field.network.get_parameter("theta").data.fill_(0.5)
+    policy = field.network.policy(x, s, s + 0.7, CondOT())
+    plain = PolicyImitation(taught=TAUGHT, times=3, substeps=16, dropout=0.0, mixing=Sigmoidal(end=0.2))
+
+    def followed(progress):
+        return plain.at(progress)._followed(policy, x, s, s + 0.7, None, torch.Generator().manual_seed(0))
+
+    states, times = followed(0.0)
+    here, now = x, s
+    for state, time in zip(states, times, strict=True):
+        here = here + (time - now)[:, None] * ORACLE.velocity(here, now)
+        assert torch.equal(state, here)
+        now = time
+    unmixed = replace(plain, mixing=Held(0.0), taught=Taught())  # which asks no flow on the way
+    own, _ = unmixed._followed(policy, x, s, s + 0.7, None, torch.Generator().manual_seed(0))
+    assert all(torch.equal(one, other) for one, other in zip(followed(0.2)[0], own, strict=True))
+    assert (own[0] - states[0]).abs().max() > 0.01
+    half = followed(0.1)[0][0]
+    turn = torch.lerp(s, times[0], 0.5)
+    there = policy.carried(x + (turn - s)[:, None] * ORACLE.velocity(x, s), turn, times[0], round(16 * 0.7 / 3))
+    torch.testing.assert_close(half, there)
 
 
 def test_weights_and_masks_count():
@@ -81,6 +110,8 @@ def test_weights_and_masks_count():
 
 def test_mistakes_and_descriptions():
     assert build(describe(PolicyImitation((1, 2)))) == PolicyImitation((1, 2))
+    mixed = PolicyImitation(mixing=Sigmoidal(end=0.2))
+    assert build(describe(mixed)) == mixed
     assert PolicyImitation((2, 1)).sampler() == PolicySteps(2)
     field, batch = Field(MixtureHead(3, MLP(width=8)), Affine(), (2,), {}), Pairs(torch.randn(4, 2), torch.randn(4, 2))
     with pytest.raises(InputError, match="no flow yet"):

@@ -17,6 +17,7 @@ from pushforward.networks import (
     MixtureHead,
     MixturePolicy,
     PolicyHead,
+    TimePolynomial,
     TwoTime,
     UNet,
     expected_targets,
@@ -70,6 +71,38 @@ def test_a_grid_is_straight_between_its_points():
     torch.testing.assert_close(policy.velocity(x, t), policy.data(x, t) / (1 - t[:, None]))
     one = GridPolicy(points[:, 1:2], policy.s, policy.e, policy.schedule)
     torch.testing.assert_close(one.carried(x, policy.s, policy.e, 7), torch.full((3, 1), 0.4 / 0.8))
+
+
+def test_a_polynomial_of_time_is_the_flow_whose_velocities_are_one():
+    """Points that move by `v(t) = a + b (t - s) + c (t - s)^2` are on their way to `x_t + (1 - t) v(t)`."""
+    a, b, c, x = torch.randn(4, 20, 2, generator=gen()).double()
+    s = torch.linspace(0.0, 0.5, 20).double()
+    left = (1 - s)[:, None]
+    points = torch.stack([x + left * a, left * b, left * c - b / 2, -2 * c / 3], 1)
+    policy = GridPolicy(points, s, s + 0.5, partial(coefficients, CondOT()), TimePolynomial())
+
+    def exact(elapsed):
+        return x + a * elapsed + b * elapsed**2 / 2 + c * elapsed**3 / 3
+
+    for elapsed in (0.0, 0.2, 0.45):
+        velocity = a + b * elapsed + c * elapsed**2
+        torch.testing.assert_close(policy.velocity(exact(elapsed), s + elapsed), velocity)
+    errors = [float((policy.carried(x, s, s + 0.45, n) - exact(0.45)).abs().max()) for n in (50, 500)]
+    assert errors[1] < 0.003 and errors[1] < 0.12 * errors[0]
+
+
+@pytest.mark.parametrize("points", [1, 3])
+def test_a_polynomial_begins_as_the_flow_it_came_from(points):
+    """All of the network's heads but the first are changes, and none at first."""
+    flow = Field(MLP(width=8), Affine(), (2,), {})
+    torch.nn.init.normal_(flow.network.last.weight)
+    field = PolicyHead(DataGrid(points, basis=TimePolynomial())).adapted(flow)
+    x, s = torch.randn(5, 2, generator=gen()), torch.full((5,), 0.2)
+    policy = policy_of(field, x, s, s + 0.5, None)
+    assert policy.points.shape == (5, points, 2)
+    ends = x + 0.8 * flow.velocity(x, s)
+    torch.testing.assert_close(policy.data(x, s + 0.4), ends)
+    torch.testing.assert_close(field.velocity(x, s), flow.velocity(x, s))
 
 
 def test_dropout_leaves_a_component_and_no_gradient():

@@ -42,7 +42,7 @@ def success_rate(episodes: Sequence[Episode]) -> float:
     return sum(episode.success for episode in episodes) / len(episodes)
 
 
-def seconds_per_action(policy: ActionPolicy, observations: Tensor, *, calls: int = 20) -> float:
+def seconds_per_action(policy: ActionPolicy, observations: Tensor, *, calls: int = 200) -> float:
     """Return the median time of planning for one run that saw `observations: (window, d)`, over the number of actions
     planned.
     """

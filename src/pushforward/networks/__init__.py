@@ -29,6 +29,7 @@ from pushforward.networks.residual import Adapter, Additive, ContractiveResidual
 from pushforward.networks.rotary import Rotary
 from pushforward.networks.segments import SegmentExperts, checked_edges, segment_of
 from pushforward.networks.skip_autoencoder import SkipAutoencoder
+from pushforward.networks.time_basis import Interpolated, TimeBasis, TimePolynomial
 from pushforward.networks.to_end import EndVelocity, ToEnd, ToEnds
 from pushforward.networks.two_time import MeanVelocity, TwoTime, TwoTimes, told_twice
 from pushforward.networks.unet import UNet
@@ -72,6 +73,7 @@ __all__ = [
     "GridPolicy",
     "Guided",
     "HierarchicalFlow",
+    "Interpolated",
     "LoRA",
     "LowRank",
     "MeanVelocity",
@@ -91,6 +93,8 @@ __all__ = [
     "Rotary",
     "SegmentExperts",
     "SkipAutoencoder",
+    "TimeBasis",
+    "TimePolynomial",
     "ToEnd",
     "ToEnds",
     "TwoTime",

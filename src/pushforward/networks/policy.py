@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -13,6 +13,7 @@ from pushforward.citations import Reference
 from pushforward.conditions import Condition
 from pushforward.contracts import Coefficients, ScheduleFn
 from pushforward.measures import MixtureBatch
+from pushforward.networks.time_basis import Interpolated, TimeBasis
 from pushforward.tensors import bcast
 
 __all__ = ["GridPolicy", "MixturePolicy", "Policy", "PolicyNetwork", "expected_targets"]
@@ -71,24 +72,19 @@ class Policy(ABC):
 
 @dataclass(frozen=True)
 class GridPolicy(Policy):
-    """Target points at equal times from s to e, `points: (B, N, C, *rest)`, and straight lines between them, whatever
-    the state (DX).
+    """A target point that changes with time from s to e, whatever the state (DX): that which `basis` makes of
+    `points: (B, N, C, *rest)`, target points at equal times or coefficients of a polynomial.
     """
 
     points: Tensor
     s: Tensor
     e: Tensor
     schedule: ScheduleFn
+    basis: TimeBasis = field(default_factory=Interpolated)
 
     def data(self, x: Tensor, t: Tensor, now: Coefficients | None = None) -> Tensor:
         """Return the point of that time."""
-        last, rows = self.points.shape[1] - 1, torch.arange(len(x), device=x.device)
-        if last == 0:
-            return self.points[:, 0]
-        place = ((t - self.s) / (self.e - self.s) * last).clamp(0, last)
-        before = place.floor().long().clamp(max=last - 1)
-        share = bcast((place - before).to(x), x)
-        return torch.lerp(self.points[rows, before], self.points[rows, before + 1], share)
+        return self.basis(self.points, t - self.s, self.e - self.s)
 
     def detached(self, dropout: float = 0.0, *, generator: torch.Generator | None = None) -> Self:
         """Return it without gradient: it has no components."""
