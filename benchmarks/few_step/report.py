@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
@@ -67,7 +68,13 @@ def _task(title: str, rows: Rows) -> str:
         cost = _seconds(rows, name) / base if base else float("nan")
         lines.append([name, *cells, f"{mine['training_steps']:,}", f"{cost:.1f}x"])
     header = [first["measure"], *map(str, COLUMNS), "training steps", "training, CPU"]
-    return f"**{title}** (the data themselves: {first['floor']:.3g})\n\n{table(header, lines)}"
+    return f"**{title}** (the data themselves: {first['floor']:.3g}; seeds: {_seeds(rows)})\n\n{table(header, lines)}"
+
+
+def _seeds(rows: Rows) -> str:
+    """Return how many seeds there are of each method."""
+    counts = {len(list(group)) for _, group in groupby(rows, key=lambda row: row["name"])}
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
 def _costs(rows: Rows) -> str:
